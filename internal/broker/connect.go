@@ -1,0 +1,62 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// Remote says how to reach a server outside this process.
+type Remote struct {
+	URL, Creds, CA, Cert, Key string
+}
+
+func (r Remote) options() []nats.Option {
+	opts := []nats.Option{
+		nats.MaxReconnects(-1), nats.ReconnectBufSize(-1), nats.ReconnectWait(200 * time.Millisecond),
+		nats.ReconnectJitter(100*time.Millisecond, time.Second), nats.PingInterval(20 * time.Second), nats.MaxPingsOutstanding(2),
+	}
+	if r.Creds != "" {
+		opts = append(opts, nats.UserCredentials(r.Creds))
+	}
+	if r.CA != "" {
+		opts = append(opts, nats.RootCAs(r.CA))
+	}
+	if r.Cert != "" {
+		opts = append(opts, nats.ClientCert(r.Cert, r.Key))
+	}
+	return opts
+}
+
+// Dial connects once, for a command that a person waits for.
+func Dial(r Remote, name string, more ...nats.Option) (*nats.Conn, error) {
+	nc, err := nats.Connect(r.URL, append(append(r.options(), nats.Name(name), nats.Timeout(3*time.Second)), more...)...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to NATS at %s: %w (is the edge running? see nats { url } or --server)", r.URL, err)
+	}
+	return nc, nil
+}
+
+// DialWait connects and keeps trying until ctx ends: programs start and
+// restart in any order. waiting is called once if the server is not there yet.
+func DialWait(ctx context.Context, r Remote, name string, waiting func(error), more ...nats.Option) (*nats.Conn, error) {
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for told := false; ; {
+		nc, err := Dial(r, name, more...)
+		if err == nil {
+			return nc, nil
+		}
+		if !told {
+			waiting(err)
+			told = true
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,102 @@
+// Package config reads vestnik.conf (SPEC 11): NATS configuration syntax, one
+// file for all programs, every problem with file, line and column.
+package config
+
+import "time"
+
+// Config is vestnik.conf with defaults filled in. Relative paths have been
+// made absolute against the file's folder.
+type Config struct {
+	File   string // the file it came from
+	Digest string // sha256 of its text, for logs
+	ATM    string // 8 digits
+
+	Terminal Terminal
+	Server   string // nats.conf of the embedded server, edge only; default nats.conf beside the file, "" if there is none
+	NATS     NATS
+	Rules    string // default rules.xml beside the file
+	Sinks    Sinks
+	Run      []string // parts hosted in the edge: router, uralsib, proxima
+	Store    Store
+	Log      Log
+
+	// Accepted for the parts that later versions bring; see Warnings.
+	CommandsFolder string
+	Warnings       []string // settings that this version does not use yet, "FILE:LINE:COL: …"
+
+	places map[string]place // of the settings that the file holds, by path: "terminal.listen"
+}
+
+// Terminal is the port for the terminal application (SPEC 1).
+type Terminal struct {
+	Listen       string      // default 127.0.0.1:3333; loopback unless AllowPlainEvents
+	Application  string      // where the terminal application takes commands
+	Signatures   []Signature // in file order; the first is the default for the edge's own events
+	MsgSignature string      // MSG_SIGNATURE, default the first configured
+	ByteOrder    string      // big (default) or little
+	KeepAlive    bool
+
+	FrameTimeout   time.Duration // 10 s for the whole frame
+	IdleTimeout    time.Duration // 60 s, keep_alive
+	MaxConnections int           // 1024
+	MaxBody        int           // 65535
+	XMLDepth       int           // 64
+	XMLAttributes  int           // 256
+	DedupWindow    time.Duration // 0 = off (SPEC 2)
+
+	AllowPlainEvents []string // networks (CIDR) beyond loopback whose events are taken in the clear
+}
+
+// A Signature and the sinks that its events go to.
+type Signature struct {
+	Name  string // 4 printable ASCII characters
+	Sinks []string
+}
+
+// NATS says how to reach the broker (router, sinks, vestnik).
+type NATS struct {
+	URL   string // default nats://127.0.0.1:4222
+	Creds string // credentials file
+	CA    string
+	Cert  string
+	Key   string
+}
+
+// Sinks holds the settings of each sink by name; nil = not configured, events
+// for it gather in its queue.
+type Sinks struct {
+	Uralsib *Sink
+	Proxima *Sink
+}
+
+// Sink is the settings of one sink.
+type Sink struct {
+	URL         string        // RemoteMonitoringUrl; "" = events gather in the queue
+	CommandsURL string        // RemoteCommandsUrl
+	Timeout     time.Duration // RemoteMonitoringTimeoutSec, 10 s, of each step
+	MaxInFlight int           // 32
+	RateLimit   float64       // events per second, 0 = none
+	RetryMin    time.Duration // 1 s
+	RetryMax    time.Duration // 5 min
+	AsideMin    time.Duration // 1 min
+	Format      string        // proxima: structured (default) or plain
+	Batch       bool          // proxima
+	CA          string        // certificates to trust, besides the system's
+}
+
+// Store is the durable part: limits and retention (SPEC 4).
+type Store struct {
+	EventsBytes           int64         // 0 = half of the free disk at creation
+	RouteBytes            int64         // 0 = half of EventsBytes
+	DoneBytes             int64         // 0 = a quarter of EventsBytes
+	KeepAge               time.Duration // 30 d
+	KeepBytes             int64         // 0 = 80 % of EventsBytes
+	WhenFull              string        // refuse (default) or discard_low
+	PurgeDeliveredOnStart bool
+}
+
+// Log says how to log.
+type Log struct {
+	Level  string // debug, info (default), warn, error
+	Format string // json (default when not a terminal) or console
+}

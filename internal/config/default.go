@@ -1,0 +1,35 @@
+package config
+
+import "time"
+
+// Default is the configuration of an empty file: every default in one place.
+// It names no terminal, no signature and no sink.
+func Default() *Config {
+	return &Config{
+		Terminal: Terminal{
+			Listen:         "127.0.0.1:3333",
+			ByteOrder:      "big",
+			FrameTimeout:   10 * time.Second,
+			IdleTimeout:    60 * time.Second,
+			MaxConnections: 1024,
+			MaxBody:        65535,
+			XMLDepth:       64,
+			XMLAttributes:  256,
+		},
+		NATS:  NATS{URL: "nats://127.0.0.1:4222"},
+		Store: Store{KeepAge: 30 * 24 * time.Hour, WhenFull: "refuse"},
+		Log:   Log{Level: "info"},
+	}
+}
+
+// DefaultSink is the settings of a sink without any of its own.
+func DefaultSink() *Sink {
+	return &Sink{
+		Timeout:     10 * time.Second,
+		MaxInFlight: 32,
+		RetryMin:    time.Second,
+		RetryMax:    5 * time.Minute,
+		AsideMin:    time.Minute,
+		Format:      "structured",
+	}
+}

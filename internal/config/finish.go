@@ -1,0 +1,127 @@
+package config
+
+import (
+	"fmt"
+	"os"
+)
+
+// finish does what needs the whole file: what is missing, what does not fit
+// together, what follows from something else.
+func (r *reader) finish() {
+	r.files()
+	if _, given := r.c.places["atm"]; !given {
+		r.problems.add(r.c.at("atm"), "atm is missing: the terminal's number")
+	}
+	r.signatures()
+	r.fromRegistry()
+	r.plainPort()
+	r.tls()
+	r.retries()
+	if s := r.c.Store; s.EventsBytes > 0 && s.KeepBytes > s.EventsBytes {
+		r.problems.add(r.c.at("store.keep_bytes"), "keep_bytes: must not be above events_bytes (%d)", s.EventsBytes)
+	}
+}
+
+// files are found beside vestnik.conf unless it names others.
+func (r *reader) files() {
+	if _, given := r.c.places["rules"]; !given {
+		r.c.Rules = r.resolve("rules.xml")
+	}
+	if _, given := r.c.places["server"]; given {
+		return
+	}
+	if beside := r.resolve("nats.conf"); isFile(beside) {
+		r.c.Server = beside
+	}
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// signatures: at least one, MSG_SIGNATURE one of them, by default the first (SPEC 7).
+func (r *reader) signatures() {
+	t := &r.c.Terminal
+	if _, given := r.c.places["terminal.signatures"]; !given {
+		r.problems.add(r.c.at("terminal.signatures"), "signatures is missing: terminal { signatures { URAL: [uralsib] } }")
+		return
+	}
+	if len(t.Signatures) == 0 {
+		if len(r.problems) == 0 {
+			r.problems.add(r.c.at("terminal.signatures"), "signatures: at least one is needed")
+		}
+		return
+	}
+	at, inside := r.c.places["terminal.MSG_SIGNATURE"]
+	old, outside := r.c.places["MSG_SIGNATURE"]
+	switch {
+	case inside && outside:
+		r.problems.add(old, "MSG_SIGNATURE: is given twice, also in terminal on line %d", at.line)
+	case outside:
+		at = old
+	}
+	if t.MsgSignature == "" {
+		t.MsgSignature = t.Signatures[0].Name
+	}
+	if r.c.SignatureSinks(t.MsgSignature) == nil {
+		r.problems.add(at, "MSG_SIGNATURE: %q is not among terminal.signatures", t.MsgSignature)
+	}
+}
+
+// plainPort: without TLS the port is for this computer, unless networks are
+// named whose events are taken in the clear (SPEC 7).
+func (r *reader) plainPort() {
+	t := r.c.Terminal
+	if !loopback(t.Listen) && len(t.AllowPlainEvents) == 0 {
+		r.problems.add(r.c.at("terminal.listen"), "listen: %s is reached from other computers: set a loopback address, or allow_plain_events", t.Listen)
+	}
+}
+
+func (r *reader) tls() {
+	if n := r.c.NATS; (n.Cert == "") != (n.Key == "") {
+		r.problems.add(r.c.at("nats"), "nats: cert and key go together")
+	}
+}
+
+func (r *reader) retries() {
+	for _, name := range sinkNames {
+		if s := r.c.Sink(name); s != nil && s.RetryMin > s.RetryMax {
+			r.problems.add(r.c.at("sinks."+name+".retry_min"), "retry_min: must not be above retry_max (%s)", spell(s.RetryMax))
+		}
+	}
+}
+
+// fromRegistry gives the original agent's settings at the top of the file to
+// the first sink of MSG_SIGNATURE's signature.
+func (r *reader) fromRegistry() {
+	old := r.registry
+	if old.url == nil && old.timeout == nil && old.commands == nil {
+		return
+	}
+	names := r.c.SignatureSinks(r.c.Terminal.MsgSignature)
+	if len(names) == 0 {
+		return // reported already
+	}
+	to := r.c.Sinks.named(names[0])
+	if *to == nil {
+		*to = DefaultSink()
+	}
+	known := map[string]func(*Sink) []setting{Uralsib: uralsib, Proxima: proxima}[names[0]](*to)
+	for _, n := range []*node{old.url, old.timeout, old.commands} {
+		if n != nil {
+			r.give(*n, names[0], known)
+		}
+	}
+}
+
+func (r *reader) give(n node, sink string, known []setting) {
+	s := known[find(known, n.name)]
+	path := fmt.Sprintf("sinks.%s.%s", sink, s.names[0])
+	if at, twice := r.c.places[path]; twice {
+		r.bad(n, "is given twice, also for sink %s on line %d", sink, at.line)
+		return
+	}
+	r.c.places[path] = n.at
+	s.take(r, n)
+}

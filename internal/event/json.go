@@ -1,0 +1,369 @@
+package event
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// Media types of the CloudEvents JSON format.
+const (
+	JSONType  = "application/cloudevents+json"
+	BatchType = "application/cloudevents-batch+json"
+	XMLType   = "application/xml"
+)
+
+// Type is the CloudEvents type of every event (SPEC 2).
+const Type = "proatm.event"
+
+// Source is the CloudEvents source of a terminal's events.
+func Source(terminal string) string { return "/terminals/" + terminal }
+
+// AppendBatch appends events as one CloudEvents JSON batch.
+func AppendBatch(dst []byte, events []*Event) []byte {
+	dst = append(dst, '[')
+	for i, e := range events {
+		if i > 0 {
+			dst = append(dst, ',', '\n')
+		}
+		dst = AppendJSON(dst, e)
+	}
+	return append(dst, ']')
+}
+
+// AppendJSON appends an event in CloudEvents structured JSON. The data is a
+// JSON string, so that Cyrillic stays readable in stock tools (SPEC 2).
+func AppendJSON(dst []byte, e *Event) []byte {
+	dst = append(dst, `{"specversion":"1.0","type":"`+Type+`","source":"/terminals/`...)
+	dst = append(dst, e.Terminal...)
+	dst = append(dst, `","id":`...)
+	dst = AppendString(dst, e.ID)
+	dst = append(dst, `,"time":"`...)
+	dst = e.Time.UTC().AppendFormat(dst, time.RFC3339Nano)
+	dst = append(dst, `","datacontenttype":"application/xml"`...)
+	e.attributes(func(name, value string) {
+		dst = append(dst, ',', '"')
+		dst = append(dst, name...)
+		dst = append(dst, '"', ':')
+		dst = AppendString(dst, value)
+	})
+	if !utf8.Valid(e.Raw) { // intake refuses it; whatever came, no byte is changed
+		dst = append(dst, `,"data_base64":"`...)
+		dst = base64.StdEncoding.AppendEncode(dst, e.Raw)
+		return append(dst, '"', '}')
+	}
+	dst = append(dst, `,"data":`...)
+	dst = appendString(dst, e.Raw)
+	return append(dst, '}')
+}
+
+// attributes calls f for every extension attribute that the event has.
+func (e *Event) attributes(f func(name, value string)) {
+	f("severity", e.Severity)
+	f("device", e.Device)
+	f("terminal", e.Terminal)
+	f("signature", e.Signature)
+	if e.Rule != "" {
+		f("rule", e.Rule)
+	}
+	if e.Lane != "" {
+		f("lane", e.Lane)
+	}
+	if e.Replay != "" {
+		f("replay", e.Replay)
+	}
+}
+
+// set takes one attribute of the wire; unknown ones are of no use here.
+func (e *Event) set(name, value string) error {
+	switch name {
+	case "id":
+		e.ID = value
+	case "time":
+		t, err := time.Parse(time.RFC3339, value)
+		if err != nil {
+			return fmt.Errorf("time %q: %w", value, err)
+		}
+		e.Time = t.UTC()
+	case "severity":
+		e.Severity = value
+	case "device":
+		e.Device = value
+	case "terminal":
+		e.Terminal = value
+	case "signature":
+		e.Signature = value
+	case "rule":
+		e.Rule = value
+	case "lane":
+		e.Lane = value
+	case "replay":
+		e.Replay = value
+	case "specversion":
+		if value != "1.0" {
+			return fmt.Errorf("specversion %q, want 1.0", value)
+		}
+	}
+	return nil
+}
+
+const hex = "0123456789abcdef"
+
+// AppendString appends s as a JSON string: only what JSON demands is escaped,
+// nothing for HTML.
+func AppendString(dst []byte, s string) []byte { return appendString(dst, s) }
+
+func appendString[T string | []byte](dst []byte, s T) []byte {
+	dst = append(dst, '"')
+	from := 0
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c >= 0x20 && c != '"' && c != '\\' {
+			continue
+		}
+		dst = append(dst, s[from:i]...)
+		from = i + 1
+		switch c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\n':
+			dst = append(dst, '\\', 'n')
+		case '\r':
+			dst = append(dst, '\\', 'r')
+		case '\t':
+			dst = append(dst, '\\', 't')
+		default:
+			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		}
+	}
+	dst = append(dst, s[from:]...)
+	return append(dst, '"')
+}
+
+// ParseBatch reads a CloudEvents JSON batch. Events have no Attrs.
+func ParseBatch(data []byte) ([]*Event, error) {
+	p := &parser{b: data}
+	if !p.eat('[') {
+		return nil, p.fail("want an array of events")
+	}
+	var events []*Event
+	if p.eat(']') {
+		return events, p.end()
+	}
+	for {
+		e, err := p.event()
+		if err != nil {
+			return nil, fmt.Errorf("event %d: %w", len(events), err)
+		}
+		events = append(events, e)
+		if p.eat(']') {
+			return events, p.end()
+		}
+		if !p.eat(',') {
+			return nil, p.fail("want , or ]")
+		}
+	}
+}
+
+// ParseJSON reads one event in CloudEvents structured JSON.
+func ParseJSON(data []byte) (*Event, error) {
+	p := &parser{b: data}
+	e, err := p.event()
+	if err != nil {
+		return nil, err
+	}
+	return e, p.end()
+}
+
+// parser reads the JSON that AppendBatch writes and what the CloudEvents JSON
+// format allows beside it: an event is one flat object. encoding/json takes
+// five times as long, on a path that every event goes twice.
+type parser struct {
+	b []byte
+	i int
+}
+
+func (p *parser) fail(what string) error {
+	return fmt.Errorf("CloudEvents JSON, byte %d: %s", p.i, what)
+}
+
+func (p *parser) blank() {
+	for p.i < len(p.b) && (p.b[p.i] == ' ' || p.b[p.i] == '\n' || p.b[p.i] == '\r' || p.b[p.i] == '\t') {
+		p.i++
+	}
+}
+
+func (p *parser) eat(c byte) bool {
+	p.blank()
+	if p.i < len(p.b) && p.b[p.i] == c {
+		p.i++
+		return true
+	}
+	return false
+}
+
+func (p *parser) end() error {
+	if p.blank(); p.i < len(p.b) {
+		return p.fail("more behind the end")
+	}
+	return nil
+}
+
+func (p *parser) event() (*Event, error) {
+	if !p.eat('{') {
+		return nil, p.fail("want an object")
+	}
+	e := &Event{}
+	for first := true; !p.eat('}'); first = false {
+		if !first && !p.eat(',') {
+			return nil, p.fail("want , or }")
+		}
+		if err := p.member(e); err != nil {
+			return nil, err
+		}
+	}
+	if e.ID == "" {
+		return nil, errors.New("CloudEvents JSON: no id")
+	}
+	return e, nil
+}
+
+func (p *parser) member(e *Event) error {
+	name, err := p.str()
+	if err != nil {
+		return err
+	}
+	if !p.eat(':') {
+		return p.fail("want :")
+	}
+	p.blank()
+	if p.i < len(p.b) && p.b[p.i] != '"' {
+		return p.scalar()
+	}
+	value, err := p.str()
+	if err != nil {
+		return err
+	}
+	switch string(name) {
+	case "data":
+		e.Raw = value
+	case "data_base64":
+		if e.Raw, err = base64.StdEncoding.AppendDecode(nil, value); err != nil {
+			return fmt.Errorf("data_base64: %w", err)
+		}
+	default:
+		return e.set(string(name), string(value))
+	}
+	return nil
+}
+
+// scalar skips a number, true, false or null: no attribute that we read is one.
+func (p *parser) scalar() error {
+	from := p.i
+	for p.i < len(p.b) && p.b[p.i] != ',' && p.b[p.i] != '}' {
+		if c := p.b[p.i]; c == '{' || c == '[' || c == '"' {
+			return p.fail("data is not a string")
+		}
+		p.i++
+	}
+	if p.i == from {
+		return p.fail("want a value")
+	}
+	return nil
+}
+
+// str reads a string. Without escapes it is a part of the input, not a copy.
+func (p *parser) str() ([]byte, error) {
+	if !p.eat('"') {
+		return nil, p.fail("want a string")
+	}
+	from := p.i
+	for ; p.i < len(p.b); p.i++ {
+		switch p.b[p.i] {
+		case '"':
+			p.i++
+			return p.b[from : p.i-1 : p.i-1], nil
+		case '\\':
+			return p.escaped(from)
+		}
+	}
+	return nil, p.fail("string without end")
+}
+
+func (p *parser) escaped(from int) ([]byte, error) {
+	out := make([]byte, 0, min(len(p.b)-from, 2*(p.i-from)+256))
+	out = append(out, p.b[from:p.i]...)
+	for p.i < len(p.b) {
+		c := p.b[p.i]
+		p.i++
+		switch c {
+		case '"':
+			return out, nil
+		case '\\':
+			var err error
+			if out, err = p.escape(out); err != nil {
+				return nil, err
+			}
+		default:
+			run := p.i - 1
+			for p.i < len(p.b) && p.b[p.i] != '"' && p.b[p.i] != '\\' {
+				p.i++
+			}
+			out = append(out, p.b[run:p.i]...)
+		}
+	}
+	return nil, p.fail("string without end")
+}
+
+func (p *parser) escape(out []byte) ([]byte, error) {
+	if p.i >= len(p.b) {
+		return nil, p.fail("string without end")
+	}
+	c := p.b[p.i]
+	p.i++
+	switch c {
+	case '"', '\\', '/':
+		return append(out, c), nil
+	case 'n':
+		return append(out, '\n'), nil
+	case 'r':
+		return append(out, '\r'), nil
+	case 't':
+		return append(out, '\t'), nil
+	case 'b':
+		return append(out, '\b'), nil
+	case 'f':
+		return append(out, '\f'), nil
+	case 'u':
+		r, err := p.unicode()
+		if err != nil {
+			return nil, err
+		}
+		if utf16.IsSurrogate(r) && p.i+1 < len(p.b) && p.b[p.i] == '\\' && p.b[p.i+1] == 'u' {
+			p.i += 2
+			low, err := p.unicode()
+			if err != nil {
+				return nil, err
+			}
+			r = utf16.DecodeRune(r, low)
+		}
+		return utf8.AppendRune(out, r), nil
+	}
+	return nil, p.fail("unknown escape")
+}
+
+func (p *parser) unicode() (rune, error) {
+	if p.i+4 > len(p.b) {
+		return 0, p.fail("short \\u escape")
+	}
+	n, err := strconv.ParseUint(string(p.b[p.i:p.i+4]), 16, 16)
+	if err != nil {
+		return 0, p.fail("bad \\u escape")
+	}
+	p.i += 4
+	return rune(n), nil
+}

@@ -1,0 +1,99 @@
+package router
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"vestnik/internal/event"
+	"vestnik/internal/hold"
+)
+
+// groupKey is the rule's content, sink and terminal (SPEC 3).
+func groupKey(rule, sink, terminal string) hold.Key {
+	return hold.Key(rule + "-" + sink + "-" + terminal)
+}
+
+func (s *session) hold(ctx context.Context, e *event.Event, sink string, d decision) error {
+	key := groupKey(d.key, sink, e.Terminal)
+	terms := hold.Terms{Sink: sink, Terminal: e.Terminal, Rule: d.rule, Lane: d.params.Priority,
+		Count: d.params.Count, Timeout: time.Duration(d.params.Timeout) * time.Second, TTL: d.params.TTL}
+	seq, err := s.w.put(ctx, s.heldMsg(e, key, terms))
+	if err != nil {
+		return err
+	}
+	s.stats.held.Add(1)
+	it := hold.Item{Seq: seq, ID: e.ID}
+	if s.cached < maxCached {
+		copied := *e // the next sink has another rule and lane
+		it.Event, s.cached = &copied, s.cached+len(e.Raw)
+	}
+	g := s.book.Add(key, terms, it, s.opts.Now())
+	s.stats.holding.Store(int64(s.book.Held()))
+	if g.Full() {
+		return s.release(ctx, g, "count")
+	}
+	return nil
+}
+
+func (s *session) releaseDue(ctx context.Context) error {
+	for g := s.book.Due(s.opts.Now()); g != nil; g = s.book.Due(s.opts.Now()) {
+		if err := s.release(ctx, g, "timeout"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// release lets all go that a group holds, together and in order (SPEC 3).
+func (s *session) release(ctx context.Context, g *hold.Group, why string) error {
+	seq, err := s.w.put(ctx, s.releaseMsg(g))
+	if err != nil {
+		return err
+	}
+	s.book.Take(g.Key)
+	s.stats.holding.Store(int64(s.book.Held()))
+	s.opts.Log.Debug().Str("rule", g.Terms.Rule).Str("sink", g.Terms.Sink).Str("atm", g.Terms.Terminal).
+		Int("events", len(g.Items)).Str("why", why).Msg("released")
+	return s.letGo(ctx, g, seq, 0)
+}
+
+// letGo puts the items from the given one on into the sink's queue.
+func (s *session) letGo(ctx context.Context, g *hold.Group, release uint64, from int) error {
+	for i, it := range g.Items[from:] {
+		e, err := s.heldEvent(ctx, it)
+		if err != nil {
+			return err
+		}
+		e.Rule, e.Lane = g.Terms.Rule, g.Terms.Lane
+		m := s.outMsg(e, g.Terms.Sink, g.Terms.TTL)
+		m.Header[HeaderRelease] = []string{fmt.Sprintf("%d.%d", release, from+i)}
+		if _, err := s.w.put(ctx, m); err != nil {
+			return err
+		}
+		s.stats.released.Add(1)
+		s.stats.routed.Add(1)
+	}
+	s.settle(g.Key, release)
+	return nil
+}
+
+// heldEvent is the event of an item, from memory or from ROUTE.
+func (s *session) heldEvent(ctx context.Context, it hold.Item) (*event.Event, error) {
+	if it.Event != nil {
+		s.cached -= len(it.Event.Raw)
+		return it.Event, nil
+	}
+	if err := s.w.flush(ctx); err != nil { // it may still be on its way
+		return nil, err
+	}
+	m, err := s.route.GetMsg(ctx, it.Seq)
+	if err != nil {
+		return nil, fmt.Errorf("read held event %s, message %d of ROUTE: %w", it.ID, it.Seq, err)
+	}
+	e, err := event.FromHeader(event.Header(m.Header), m.Data)
+	if err != nil {
+		return nil, fmt.Errorf("read held event %s, message %d of ROUTE: %w", it.ID, it.Seq, err)
+	}
+	return e, nil
+}

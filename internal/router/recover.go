@@ -1,0 +1,222 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"vestnik/internal/event"
+	"vestnik/internal/hold"
+	"vestnik/internal/rules"
+	"vestnik/streams"
+)
+
+// recover brings the session to where ROUTE's last message left off.
+func (s *session) recover(ctx context.Context) error {
+	last, err := s.last(ctx)
+	if err != nil {
+		return err
+	}
+	unfinished, err := s.rebuild(ctx, last)
+	if err != nil {
+		return err
+	}
+	if err := s.oldPolicy(ctx); err != nil {
+		return err
+	}
+	if unfinished != nil {
+		if err := s.letGo(ctx, unfinished.group, unfinished.release, unfinished.from); err != nil {
+			return err
+		}
+	}
+	for _, g := range s.book.Full() {
+		if err := s.release(ctx, g, "count"); err != nil {
+			return err
+		}
+	}
+	if err := s.rebase(ctx); err != nil {
+		return err
+	}
+	if err := s.halfDone(ctx); err != nil {
+		return err
+	}
+	s.pos = s.pos.resume(s.incarnations)
+	s.stats.holding.Store(int64(s.book.Held()))
+	if err := s.change(ctx, s.set.Load()); err != nil {
+		return err
+	}
+	s.opts.Log.Info().Str("position", s.pos.String()).Int("held", s.book.Held()).Msg("routing")
+	return nil
+}
+
+// last reads ROUTE's last message, which is the position; nil if ROUTE is empty.
+func (s *session) last(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+	seq := s.w.next - 1
+	info, err := s.route.Info(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("look up ROUTE: %w", err)
+	}
+	if info.State.Msgs == 0 {
+		return nil, nil
+	}
+	m, err := s.route.GetMsg(ctx, seq)
+	for errors.Is(err, jetstream.ErrMsgNotFound) && seq > info.State.FirstSeq {
+		seq-- // the disk lost the end and kept its number
+		m, err = s.route.GetMsg(ctx, seq)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the position, message %d of ROUTE: %w", seq, err)
+	}
+	if s.pos, err = ParsePosition(m.Header.Get(HeaderPos)); err != nil {
+		return nil, fmt.Errorf("message %d of ROUTE: %w", seq, err)
+	}
+	return m, nil
+}
+
+// unfinished is a release that was cut off.
+type unfinished struct {
+	group   *hold.Group
+	release uint64
+	from    int // the first item that is not in the queue
+}
+
+// rebuild reads what is held. Only the last release can be unfinished: nothing
+// else is written before it is complete.
+func (s *session) rebuild(ctx context.Context, last *jetstream.RawStreamMsg) (*unfinished, error) {
+	var cut *unfinished
+	release, from := releaseOf(last)
+	now := s.opts.Now()
+	subjects := []string{"rt.held.>", "rt.release.>", "rt.rebase.>"}
+	err := streams.Scan(ctx, s.js, streams.Route, streams.From{Subjects: subjects, Headers: true}, func(m jetstream.Msg) error {
+		_, kind, key := splitSubject(m.Subject())
+		h, seq := m.Headers(), streams.Seq(m)
+		switch kind {
+		case "held":
+			return s.reheld(hold.Key(key), h, seq, now)
+		case "rebase":
+			base, err := time.Parse(time.RFC3339Nano, h.Get(HeaderBase))
+			if err != nil {
+				return fmt.Errorf("message %d of ROUTE: %w", seq, err)
+			}
+			s.book.Rebase(hold.Key(key), base, now)
+		case "release":
+			g := s.book.Take(hold.Key(key))
+			if g != nil && seq == release && from < len(g.Items) {
+				cut = &unfinished{g, release, from}
+				return nil
+			}
+			s.settle(hold.Key(key), seq)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("rebuild what is held: %w", err)
+	}
+	return cut, nil
+}
+
+func splitSubject(subject string) (rt, kind, key string) {
+	f := strings.SplitN(subject, ".", 3)
+	if len(f) < 3 {
+		return subject, "", ""
+	}
+	return f[0], f[1], f[2]
+}
+
+// releaseOf tells which release ROUTE's last message belongs to, and how many
+// of its events are out.
+func releaseOf(last *jetstream.RawStreamMsg) (release uint64, out int) {
+	if last == nil {
+		return 0, 0
+	}
+	if strings.HasPrefix(last.Subject, "rt.release.") {
+		return last.Sequence, 0
+	}
+	seq, ordinal, ok := strings.Cut(last.Header.Get(HeaderRelease), ".")
+	if !ok {
+		return 0, 0
+	}
+	release, err1 := strconv.ParseUint(seq, 10, 64)
+	n, err2 := strconv.Atoi(ordinal)
+	if err1 != nil || err2 != nil {
+		return 0, 0
+	}
+	return release, n + 1
+}
+
+func (s *session) reheld(key hold.Key, h nats.Header, seq uint64, now time.Time) error {
+	e, err := event.FromHeader(event.Header(h), nil)
+	if err != nil {
+		return fmt.Errorf("message %d of ROUTE: %w", seq, err)
+	}
+	terms := hold.Terms{Sink: h.Get(HeaderSink), Terminal: e.Terminal, Rule: e.Rule, Lane: e.Lane}
+	var timeout int
+	if _, err := fmt.Sscanf(h.Get(HeaderHold), "%d.%d", &terms.Count, &timeout); err != nil {
+		return fmt.Errorf("message %d of ROUTE, header %s: %w", seq, HeaderHold, err)
+	}
+	terms.Timeout = time.Duration(timeout) * time.Second
+	terms.TTL, _ = strconv.Atoi(h.Get(HeaderTTL)) // absent = 0 = for ever
+	s.book.Add(key, terms, hold.Item{Seq: seq, ID: e.ID}, now)
+	return nil
+}
+
+// rebase handles a clock that was set back while no router ran: what would be
+// held too long counts from now, on record (SPEC 3).
+func (s *session) rebase(ctx context.Context) error {
+	now := s.opts.Now()
+	for _, g := range s.book.Ahead(now) {
+		if _, err := s.w.put(ctx, s.rebaseMsg(g, now)); err != nil {
+			return err
+		}
+		s.book.Rebase(g.Key, now, now)
+	}
+	return nil
+}
+
+// oldPolicy puts the rules of the last session in force, until the input that
+// they had begun is complete.
+func (s *session) oldPolicy(ctx context.Context) error {
+	m, err := s.route.GetLastMsgForSubject(ctx, streams.Rules)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the rules in ROUTE: %w", err)
+	}
+	parse := func(file string, data []byte) (*rules.Set, error) { return rules.Parse(file, data) }
+	if s.policy, err = parsePolicy(m.Data, parse); err != nil {
+		s.opts.Log.Warn().Err(err).Msg("the rules of the last session cannot be read, the file's count")
+		s.policy = policy{}
+	}
+	return nil
+}
+
+// halfDone completes the event whose outputs were cut off, under the rules under
+// which they began.
+func (s *session) halfDone(ctx context.Context) error {
+	if s.pos.Seq == 0 || s.policy.set == nil || s.pos.resume(s.incarnations) != s.pos {
+		return nil
+	}
+	stream, err := s.js.Stream(ctx, streams.Events)
+	if err != nil {
+		return fmt.Errorf("look up EVENTS: %w", err)
+	}
+	m, err := stream.GetMsg(ctx, s.pos.Seq)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil // removed since: its outputs were complete
+	}
+	if err != nil {
+		return fmt.Errorf("read message %d of EVENTS: %w", s.pos.Seq, err)
+	}
+	events, err := event.Parse(event.Header(m.Header), m.Data)
+	if err != nil || s.pos.Index >= len(events) {
+		return nil // told when it is read again
+	}
+	return s.event(ctx, s.pos.Seq, s.pos.Index, events[s.pos.Index])
+}

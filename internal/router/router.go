@@ -1,0 +1,192 @@
+// Package router is the way of an event from EVENTS to the sinks' queues: it
+// reads, matches the rules, holds what they hold, and writes ROUTE (SPEC 3).
+//
+// # Outputs and position cannot part
+//
+// Every message in ROUTE carries the position of the input that it came from, so
+// ROUTE's last message is the position (DESIGN 4). A router that starts
+//
+//  1. reads that position, and the rules that were in force;
+//  2. rebuilds what is held from rt.held, rt.release and rt.rebase;
+//  3. finishes a release that was cut off: its record says how many events it lets
+//     go, ROUTE's last message how many are out;
+//  4. reads the input at the position again and goes on behind the output that
+//     ROUTE has.
+//
+// One router writes at a time: each message is conditional on the one before.
+// ROUTE is written to disk a little later than it is acknowledged. What a power
+// cut takes off its end is made again from EVENTS, with the same ids; DONE keeps it
+// from being delivered again.
+//
+// # Held events
+//
+// An event that a rule holds is a message rt.held.<group>, whole. When the group
+// reaches its count or its deadline, one message rt.release.<group> says so, and the
+// events follow into the sink's queue, in order, with nothing between. The event
+// that completes a count is held first, like the others: so a release needs no
+// other input than the group.
+package router
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+
+	"vestnik/internal/hold"
+	"vestnik/internal/rules"
+)
+
+// Options of a Router.
+type Options struct {
+	// Signatures says which sinks the events of a signature go to (SPEC 1).
+	Signatures map[string][]string
+	// Load reads the rules file anew.
+	Load func() (*rules.Set, error)
+	// Now is the clock, time.Now if nil. It must carry the monotonic reading.
+	Now func() time.Time
+	Log zerolog.Logger
+}
+
+// Router routes. Make it with New, then Run.
+type Router struct {
+	nc     *nats.Conn
+	opts   Options
+	reload chan reload
+	set    atomic.Pointer[rules.Set]
+	stats  counters
+
+	mu      sync.Mutex
+	settled []Settled
+}
+
+// Settled is a release whose events are all in the sinks' queues: what the
+// group held up to Release is of no more use.
+type Settled struct {
+	Group   hold.Key
+	Release uint64 // sequence of the rt.release message
+	At      time.Time
+}
+
+type reload struct {
+	set  *rules.Set
+	done chan error
+}
+
+// New makes a router; set is the rules to begin with.
+func New(nc *nats.Conn, set *rules.Set, opts Options) *Router {
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	r := &Router{nc: nc, opts: opts, reload: make(chan reload)}
+	r.set.Store(set)
+	return r
+}
+
+// Run routes until ctx ends. After a fault (the broker gone, ROUTE full) it
+// begins again from ROUTE, sooner or later by a growing pause.
+func (r *Router) Run(ctx context.Context) error {
+	pause := minPause
+	for ctx.Err() == nil {
+		began := r.opts.Now()
+		err := r.session(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		if r.opts.Now().Sub(began) > time.Minute {
+			pause = minPause
+		}
+		r.opts.Log.Error().Err(err).Dur("pause", pause).Msg("routing interrupted, begins again from ROUTE")
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, maxPause)
+	}
+	return nil
+}
+
+const (
+	minPause = 100 * time.Millisecond
+	maxPause = 5 * time.Second
+)
+
+// Reload reads the rules file and puts it in force. An error leaves the old
+// rules in force (SPEC 3). It returns when ROUTE has the change.
+func (r *Router) Reload(ctx context.Context) error {
+	set, err := r.opts.Load()
+	if err != nil {
+		return err
+	}
+	q := reload{set, make(chan error, 1)}
+	select {
+	case r.reload <- q:
+	case <-ctx.Done():
+		return fmt.Errorf("reload rules: the router is busy: %w", ctx.Err())
+	}
+	select {
+	case err := <-q.done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("reload rules: %w", ctx.Err())
+	}
+}
+
+// Rules is the set in force.
+func (r *Router) Rules() *rules.Set { return r.set.Load() }
+
+// Settled returns the releases that were complete before t, and forgets them.
+func (r *Router) Settled(t time.Time) []Settled {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := 0
+	for n < len(r.settled) && r.settled[n].At.Before(t) {
+		n++
+	}
+	list := r.settled[:n:n]
+	r.settled = r.settled[n:]
+	return list
+}
+
+func (r *Router) settle(g hold.Key, release uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.settled = append(r.settled, Settled{g, release, r.opts.Now()})
+}
+
+type counters struct {
+	routed, held, suppressed, released atomic.Int64
+	holding                            atomic.Int64
+	position                           atomic.Pointer[Position]
+	stopped                            atomic.Pointer[string]
+}
+
+// Stats are counts since the program started, and the state now.
+type Stats struct {
+	Routed     int64  `json:"routed"`     // put into a sink's queue, released ones included
+	Held       int64  `json:"held"`       // taken into a group
+	Released   int64  `json:"released"`   // let go by a group
+	Suppressed int64  `json:"suppressed"` // never
+	Holding    int64  `json:"holding"`    // in groups now
+	Position   string `json:"position"`   // <incarnation>.<sequence>.<index>.<ordinal>
+	Rules      string `json:"rules"`      // digest of the rules in force
+	Stopped    string `json:"stopped,omitempty"`
+}
+
+// Stats may be called at any time.
+func (r *Router) Stats() Stats {
+	c := &r.stats
+	s := Stats{Routed: c.routed.Load(), Held: c.held.Load(), Released: c.released.Load(), Suppressed: c.suppressed.Load(),
+		Holding: c.holding.Load(), Rules: r.set.Load().Digest()}
+	if p := c.position.Load(); p != nil {
+		s.Position = p.String()
+	}
+	if t := c.stopped.Load(); t != nil {
+		s.Stopped = *t
+	}
+	return s
+}

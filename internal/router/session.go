@@ -1,0 +1,239 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"vestnik/internal/event"
+	"vestnik/internal/hold"
+	"vestnik/internal/proatm"
+	"vestnik/internal/rules"
+	"vestnik/streams"
+)
+
+// session is one life of the router between two looks at ROUTE.
+type session struct {
+	*Router
+	js           jetstream.JetStream
+	route        jetstream.Stream
+	incarnations []streams.Incarnation
+	w            *writer
+	book         hold.Book
+	pos          Position // of the last message in ROUTE
+	policy       policy
+	cached       int // bytes of held events kept in memory
+	room         room
+}
+
+// maxCached bounds the held events that are kept in memory; the others are read
+// from ROUTE when they are released.
+const maxCached = 8 << 20
+
+// ahead is how many messages of EVENTS are fetched ahead: more costs memory and
+// latency, and gains nothing (research/speed).
+const ahead = 8
+
+func (r *Router) session(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	js, err := jetstream.New(r.nc)
+	if err != nil {
+		return fmt.Errorf("JetStream: %w", err)
+	}
+	s := &session{Router: r, js: js}
+	if err := s.open(ctx); err != nil {
+		return err
+	}
+	defer s.w.close()
+	if err := s.recover(ctx); err != nil {
+		return err
+	}
+	return s.loop(ctx)
+}
+
+// open waits for both streams and takes the place behind ROUTE's end.
+func (s *session) open(ctx context.Context) error {
+	events, err := streams.Await(ctx, s.js, streams.Events)
+	if err != nil {
+		return err
+	}
+	s.incarnations = streams.Incarnations(events.CachedInfo().Config.Metadata)
+	if s.route, err = streams.Await(ctx, s.js, streams.Route); err != nil {
+		return err
+	}
+	info, err := s.route.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("look up ROUTE: %w", err)
+	}
+	s.room.set(info)
+	s.w, err = newWriter(s.nc, info.State.LastSeq)
+	return err
+}
+
+// loop takes inputs: an event, a deadline, new rules. It writes all that an input
+// causes before it takes the next.
+func (s *session) loop(ctx context.Context) error {
+	inputs, failed := s.read(ctx)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		if err := s.releaseDue(ctx); err != nil {
+			return err
+		}
+		s.arm(timer)
+		in := inputs
+		if full, err := s.room.check(ctx, s.route); err != nil {
+			return err
+		} else if full {
+			in = nil // only deadlines and rules until the keeper has made room
+			timer.Reset(roomEvery)
+		}
+		s.tellStopped(in == nil)
+		select {
+		case m := <-in:
+			if err := s.message(ctx, m); err != nil {
+				return err
+			}
+		case <-timer.C:
+		case q := <-s.reload:
+			err := s.change(ctx, q.set)
+			q.done <- err
+			if err != nil {
+				return err
+			}
+		case err := <-failed:
+			return err
+		case <-ctx.Done():
+			flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), ackTimeout)
+			defer cancel()
+			return errors.Join(ctx.Err(), s.w.flush(flush))
+		}
+		if err := s.w.failed(); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *session) arm(t *time.Timer) {
+	wait := time.Second // a look at refusals at least so often
+	if due, ok := s.book.Next(); ok {
+		wait = min(wait, max(due.Sub(s.opts.Now()), 0))
+	}
+	t.Reset(wait)
+}
+
+func (s *session) tellStopped(stopped bool) {
+	if !stopped {
+		s.stats.stopped.Store(nil)
+		return
+	}
+	text := "ROUTE is nearly full of undelivered events"
+	s.stats.stopped.Store(&text)
+}
+
+type input struct {
+	seq    uint64
+	events []*event.Event
+}
+
+// read follows EVENTS from the position on.
+func (s *session) read(ctx context.Context) (<-chan input, <-chan error) {
+	inputs, failed := make(chan input, 2), make(chan error, 1)
+	from := streams.From{Seq: max(s.pos.Seq, 1), Ahead: ahead}
+	go func() {
+		failed <- streams.Follow(ctx, s.js, streams.Events, from, func(m jetstream.Msg) error {
+			events, err := event.Parse(event.Header(m.Headers()), m.Data())
+			if err != nil { // not written by us: nothing of it can be delivered
+				s.opts.Log.Error().Err(err).Str("subject", m.Subject()).Uint64("seq", streams.Seq(m)).Msg("EVENTS holds what is no event")
+			}
+			select {
+			case inputs <- input{streams.Seq(m), events}:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+	}()
+	return inputs, failed
+}
+
+func (s *session) message(ctx context.Context, m input) error {
+	for i, e := range m.events {
+		if err := s.releaseDue(ctx); err != nil {
+			return err
+		}
+		if err := s.event(ctx, m.seq, i, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// event writes the outputs of one event: for each of its sinks one message.
+func (s *session) event(ctx context.Context, seq uint64, index int, e *event.Event) error {
+	done := s.pos
+	if done.covers(seq, index, 1<<30) && seq != done.Seq {
+		return nil
+	}
+	if e.Attrs == nil {
+		attrs, err := proatm.Attributes(e.Raw)
+		if err != nil {
+			s.opts.Log.Error().Err(err).Str("event", e.ID).Uint64("seq", seq).Msg("an event in EVENTS cannot be read, it goes nowhere")
+			return nil
+		}
+		e.Attrs = attrs
+	}
+	d := s.policy.decide(e)
+	inc := incarnationAt(s.incarnations, seq)
+	for k, sink := range d.sinks {
+		if done.covers(seq, index, k) {
+			continue
+		}
+		s.pos = Position{inc, seq, index, k}
+		if err := s.output(ctx, e, sink, d); err != nil {
+			return err
+		}
+	}
+	s.stats.position.Store(new(s.pos))
+	return nil
+}
+
+func (s *session) output(ctx context.Context, e *event.Event, sink string, d decision) error {
+	e.Rule, e.Lane = d.rule, d.params.Priority
+	switch {
+	case d.params.Never:
+		s.stats.suppressed.Add(1)
+		_, err := s.w.put(ctx, s.suppressedMsg(e, sink))
+		return err
+	case d.params.Holds():
+		return s.hold(ctx, e, sink, d)
+	}
+	s.stats.routed.Add(1)
+	_, err := s.w.put(ctx, s.outMsg(e, sink, d.params.TTL))
+	return err
+}
+
+// change puts new rules in force: recorded first, so that whoever reads ROUTE
+// knows under which rules the outputs behind came about.
+func (s *session) change(ctx context.Context, set *rules.Set) error {
+	p := newPolicy(set, s.opts.Signatures)
+	if p.same(s.policy) {
+		s.opts.Log.Debug().Str("rules", set.Digest()).Msg("rules unchanged")
+		return nil
+	}
+	m, err := s.rulesMsg(p)
+	if err != nil {
+		return err
+	}
+	if _, err := s.w.put(ctx, m); err != nil {
+		return err
+	}
+	s.policy = p
+	s.set.Store(set)
+	s.opts.Log.Info().Str("rules", set.Digest()).Int("count", len(set.Rules)).Str("file", set.File()).Msg("rules in force")
+	return s.w.flush(ctx)
+}

@@ -1,0 +1,371 @@
+package rules
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// An element of the file; offsets are in the decoded text.
+type element struct {
+	name     string
+	at       int // of its <
+	attrs    []attribute
+	children []*element
+	text     []int // where text or CDATA begins directly inside it
+	closed   bool
+}
+
+type attribute struct {
+	name, value string
+	at          int // of its name
+}
+
+// A scanner is a strict reader of XML 1.0 (fifth edition) without DTDs.
+// encoding/xml lets pass duplicate attributes, second roots and junk around
+// the root, and tells no columns of attributes (DESIGN 2, fact 9).
+type scanner struct {
+	text  string
+	i     int
+	found *problems
+	root  *element
+	open  []*element
+}
+
+// A broken is where the syntax breaks: nothing can be read behind it.
+type broken struct {
+	at     int
+	reason string
+}
+
+func (b *broken) Error() string { return b.reason }
+
+func breaks(at int, format string, args ...any) error {
+	return &broken{at, fmt.Sprintf(format, args...)}
+}
+
+// scan gives the root element, nil if there is none. Elements that are open
+// where the syntax breaks are not closed.
+func scan(src source, found *problems) *element {
+	s := &scanner{text: src.text, found: found}
+	if at := strings.IndexFunc(src.text, func(r rune) bool { return !isChar(r) }); at >= 0 {
+		r, _ := utf8.DecodeRuneInString(src.text[at:])
+		found.add(at, "character %U, which XML does not allow", r)
+	}
+	if err := s.document(); err != nil {
+		b := err.(*broken)
+		found.add(b.at, "%s", b.reason)
+	}
+	return s.root
+}
+
+func (s *scanner) document() error {
+	if err := s.declaration(); err != nil {
+		return err
+	}
+	for s.i < len(s.text) {
+		if err := s.next(); err != nil {
+			return err
+		}
+	}
+	if n := len(s.open); n > 0 {
+		return breaks(s.open[n-1].at, "<%s> is not closed", s.open[n-1].name)
+	}
+	if s.root == nil {
+		return breaks(0, "there is no <rules>")
+	}
+	return nil
+}
+
+const (
+	blanks  = `[ \t\r\n]`
+	equals  = blanks + `*=` + blanks + `*`
+	version = blanks + `+version` + equals + `(?:'1\.0'|"1\.0")`
+	encName = `[A-Za-z][A-Za-z0-9._-]*`
+	encDecl = `(?:` + blanks + `+encoding` + equals + `(?:'` + encName + `'|"` + encName + `"))?`
+	alone   = `(?:` + blanks + `+standalone` + equals + `(?:'yes'|"yes"|'no'|"no"))?`
+)
+
+var declaration = regexp.MustCompile(`^<\?xml` + version + encDecl + alone + blanks + `*\?>`)
+
+// declaration skips the XML declaration, if there is one.
+func (s *scanner) declaration() error {
+	rest, ok := strings.CutPrefix(s.text, "<?xml")
+	if !ok || rest != "" && !isBlank(rest[0]) {
+		return nil
+	}
+	s.i = len(declaration.FindString(s.text))
+	if s.i == 0 {
+		return breaks(0, "the XML declaration is not of the form <?xml version='1.0' encoding='…'?>")
+	}
+	return nil
+}
+
+// next reads one piece of markup or text.
+func (s *scanner) next() error {
+	rest := s.text[s.i:]
+	switch {
+	case rest[0] != '<':
+		s.chars()
+		return nil
+	case strings.HasPrefix(rest, "<!--"):
+		return s.comment()
+	case strings.HasPrefix(rest, "<![CDATA["):
+		return s.cdata()
+	case strings.HasPrefix(rest, "<!"):
+		return breaks(s.i, "a DTD or other <! declaration is not allowed")
+	case strings.HasPrefix(rest, "<?"):
+		return s.instruction()
+	case strings.HasPrefix(rest, "</"):
+		return s.endTag()
+	}
+	return s.startTag()
+}
+
+// chars reads up to the next markup; where text may stand, the checker says.
+func (s *scanner) chars() {
+	end := strings.IndexByte(s.text[s.i:], '<')
+	if end < 0 {
+		end = len(s.text) - s.i
+	}
+	text := s.text[s.i : s.i+end]
+	if lead := len(text) - len(strings.TrimLeft(text, " \t\r\n")); lead < len(text) {
+		s.content(s.i + lead)
+	}
+	s.i += end
+}
+
+func (s *scanner) content(at int) {
+	if n := len(s.open); n > 0 {
+		s.open[n-1].text = append(s.open[n-1].text, at)
+		return
+	}
+	s.found.add(at, "text outside the root element")
+}
+
+func (s *scanner) comment() error {
+	end := strings.Index(s.text[s.i+4:], "--")
+	if end < 0 {
+		return breaks(s.i, "the comment has no end")
+	}
+	end += s.i + 4
+	if !strings.HasPrefix(s.text[end:], "-->") {
+		return breaks(end, "-- inside a comment")
+	}
+	s.i = end + 3
+	return nil
+}
+
+func (s *scanner) cdata() error {
+	end := strings.Index(s.text[s.i:], "]]>")
+	if end < 0 {
+		return breaks(s.i, "the CDATA section has no end")
+	}
+	s.content(s.i)
+	s.i += end + 3
+	return nil
+}
+
+// instruction skips a processing instruction: like a comment, it is not ours.
+func (s *scanner) instruction() error {
+	at := s.i
+	s.i += 2
+	target := s.name()
+	end := strings.Index(s.text[s.i:], "?>")
+	switch {
+	case target == "":
+		return breaks(at, "a processing instruction without a name")
+	case strings.EqualFold(target, "xml"):
+		return breaks(at, "an XML declaration stands at the very beginning of the file or nowhere")
+	case end < 0 || end > 0 && !isBlank(s.text[s.i]):
+		return breaks(at, "the processing instruction <?%s is not well-formed", target)
+	}
+	s.i += end + 2
+	return nil
+}
+
+func (s *scanner) endTag() error {
+	at := s.i
+	s.i += 2
+	name := s.name()
+	s.skipBlank()
+	if !s.eat('>') {
+		return breaks(at, "the end tag </%s has no >", name)
+	}
+	n := len(s.open)
+	if n == 0 {
+		return breaks(at, "</%s> closes nothing", name)
+	}
+	if e := s.open[n-1]; e.name != name {
+		return breaks(at, "</%s> where </%s> is expected", name, e.name)
+	}
+	s.open[n-1].closed = true
+	s.open = s.open[:n-1]
+	return nil
+}
+
+func (s *scanner) startTag() error {
+	e := &element{at: s.i}
+	s.i++
+	if e.name = s.name(); e.name == "" {
+		return breaks(e.at, "< without the name of an element")
+	}
+	if len(s.open) == 0 && s.root != nil {
+		return breaks(e.at, "a second root element <%s>", e.name)
+	}
+	closed, err := s.attributes(e)
+	if err != nil {
+		return err
+	}
+	e.closed = closed
+	if n := len(s.open); n > 0 {
+		s.open[n-1].children = append(s.open[n-1].children, e)
+	} else {
+		s.root = e
+	}
+	if !closed {
+		s.open = append(s.open, e)
+	}
+	return nil
+}
+
+// attributes reads to the end of the start tag and tells whether that was />.
+func (s *scanner) attributes(e *element) (closed bool, err error) {
+	seen := map[string]bool{}
+	for {
+		spaced := s.skipBlank()
+		switch {
+		case s.eat('>'):
+			return false, nil
+		case strings.HasPrefix(s.text[s.i:], "/>"):
+			s.i += 2
+			return true, nil
+		case s.i == len(s.text):
+			return false, breaks(e.at, "the tag <%s has no end", e.name)
+		}
+		a, err := s.attribute(e)
+		if err != nil {
+			return false, err
+		}
+		if !spaced {
+			s.found.add(a.at, "no blank before attribute %s", a.name)
+		}
+		if seen[a.name] {
+			s.found.add(a.at, "attribute %s stands twice", a.name)
+			continue
+		}
+		seen[a.name] = true
+		e.attrs = append(e.attrs, a)
+	}
+}
+
+func (s *scanner) attribute(e *element) (a attribute, err error) {
+	a.at = s.i
+	if a.name = s.name(); a.name == "" {
+		r, _ := utf8.DecodeRuneInString(s.text[s.i:])
+		return a, breaks(s.i, "%q in the tag <%s, where an attribute or > is expected", r, e.name)
+	}
+	s.skipBlank()
+	if !s.eat('=') {
+		return a, breaks(a.at, "attribute %s has no value", a.name)
+	}
+	s.skipBlank()
+	if s.i == len(s.text) || s.text[s.i] != '"' && s.text[s.i] != '\'' {
+		return a, breaks(a.at, "the value of attribute %s is not in quotes", a.name)
+	}
+	from := s.i + 1
+	end := strings.IndexByte(s.text[from:], s.text[s.i])
+	if end < 0 {
+		return a, breaks(a.at, "the value of attribute %s has no closing quote", a.name)
+	}
+	raw := s.text[from : from+end]
+	if i := strings.IndexByte(raw, '<'); i >= 0 {
+		return a, breaks(from+i, "< in the value of attribute %s: write &lt;, or is its closing quote missing?", a.name)
+	}
+	a.value = s.unescape(raw, from)
+	s.i = from + end + 1
+	return a, nil
+}
+
+// unescape gives the value as XML 1.0 defines it (section 3.3.3).
+func (s *scanner) unescape(raw string, at int) string {
+	if !strings.ContainsAny(raw, "&\t\r\n") {
+		return raw
+	}
+	var b strings.Builder
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case c == '&':
+			n, text := reference(raw[i:])
+			if n == 0 {
+				s.found.add(at+i, "& without a reference that XML knows: write &amp;")
+				n = 1
+			}
+			b.WriteString(text)
+			i += n - 1
+		case c == '\r' && strings.HasPrefix(raw[i+1:], "\n"):
+		case isBlank(c):
+			b.WriteByte(' ')
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+var entities = map[string]string{"lt": "<", "gt": ">", "amp": "&", "apos": "'", "quot": `"`}
+
+// reference reads &name; or &#N; and gives its length, 0 if it is none.
+func reference(s string) (int, string) {
+	end := strings.IndexByte(s, ';')
+	if end < 0 {
+		return 0, ""
+	}
+	name := s[1:end]
+	digits, numeric := strings.CutPrefix(name, "#")
+	if !numeric {
+		if text, ok := entities[name]; ok {
+			return end + 1, text
+		}
+		return 0, ""
+	}
+	base := 10
+	if hex, ok := strings.CutPrefix(digits, "x"); ok {
+		digits, base = hex, 16
+	}
+	n, err := strconv.ParseUint(digits, base, 32)
+	if err != nil || n > utf8.MaxRune || !isChar(rune(n)) {
+		return 0, ""
+	}
+	return end + 1, string(rune(n))
+}
+
+func (s *scanner) name() string {
+	from := s.i
+	for s.i < len(s.text) {
+		r, size := utf8.DecodeRuneInString(s.text[s.i:])
+		if !isName(r, s.i == from) {
+			break
+		}
+		s.i += size
+	}
+	return s.text[from:s.i]
+}
+
+func (s *scanner) skipBlank() bool {
+	from := s.i
+	for s.i < len(s.text) && isBlank(s.text[s.i]) {
+		s.i++
+	}
+	return s.i > from
+}
+
+func (s *scanner) eat(c byte) bool {
+	if s.i < len(s.text) && s.text[s.i] == c {
+		s.i++
+		return true
+	}
+	return false
+}

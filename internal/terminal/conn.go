@@ -1,0 +1,157 @@
+package terminal
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"vestnik/internal/frame"
+)
+
+// conn is one connection; its goroutine reads, waits and answers.
+type conn struct {
+	net.Conn
+	server *Server
+	in     frame.Reader
+	may    access
+
+	// The registry's.
+	prev, next *conn
+	stage      stage
+	overloaded bool
+}
+
+// then is what becomes of a connection after a frame.
+type then uint8
+
+const (
+	hangUp  then = iota // close at once
+	part                // half-close, let the client read the answer, close
+	proceed             // take the next frame
+)
+
+var buffers = sync.Pool{New: func() any { return new([frame.BufferSize]byte) }}
+
+func (c *conn) serve(ctx context.Context) {
+	s := c.server
+	buf := buffers.Get().(*[frame.BufferSize]byte)
+	defer buffers.Put(buf)
+	defer s.conns.remove(c)
+	defer c.Close()
+	defer c.survive()
+
+	c.in = frame.NewReader(c.Conn, s.opts.Order, buf[:])
+	_ = c.SetReadDeadline(time.Now().Add(s.opts.FrameTimeout)) // SPEC 1: for the whole frame
+	next := c.exchange(ctx)
+	for next == proceed && c.await() {
+		next = c.exchange(ctx)
+	}
+	if next == part {
+		c.part(buf[:])
+	}
+}
+
+// survive keeps a panic of this connection from ending the service.
+func (c *conn) survive() {
+	if p := recover(); p != nil {
+		c.server.log.Error().Interface("panic", p).Bytes("stack", debug.Stack()).
+			Stringer("remote", c.RemoteAddr()).Msg("connection ended by a panic")
+	}
+}
+
+// await waits for the next frame's first byte (SPEC 1: 60 s idle closes).
+func (c *conn) await() bool {
+	s := c.server
+	if !s.conns.move(c, reading) {
+		return false
+	}
+	if c.in.Buffered() == 0 {
+		_ = c.SetReadDeadline(time.Now().Add(s.opts.IdleTimeout))
+		if c.in.Wait() != nil {
+			return false
+		}
+	}
+	return c.SetReadDeadline(time.Now().Add(s.opts.FrameTimeout)) == nil
+}
+
+// exchange reads a frame and answers it.
+func (c *conn) exchange(ctx context.Context) then {
+	s := c.server
+	h, err := c.in.Header()
+	sig, known := s.known[h.Signature]
+	switch {
+	case err != nil && !errors.Is(err, frame.ErrTruncated):
+		return hangUp // nothing was begun
+	case !known && printable(h.Signature[:]):
+		return c.refuse(h, unknownSignature(h))
+	case !known:
+		return c.ignore(h)
+	case err != nil:
+		return c.refuse(h, broken(err))
+	}
+	if err := h.Check(s.opts.MaxBody); err != nil {
+		return c.refuse(h, badSize(err, h, s.opts.MaxBody))
+	}
+	body, err := c.in.Body(h)
+	if err != nil {
+		return c.refuse(h, broken(err))
+	}
+	if !s.conns.move(c, busy) {
+		return hangUp // displaced while the frame came in: not recorded, not answered
+	}
+	return c.answer(s.judge(ctx, c, sig, body))
+}
+
+// answer sends a verdict in one Write.
+func (c *conn) answer(v verdict) then {
+	s := c.server
+	s.count.answer(v.code)
+	if s.opts.KeepAlive { // a client that only sends would fill the socket
+		_ = c.SetWriteDeadline(time.Now().Add(s.opts.FrameTimeout))
+	}
+	if _, err := c.Write(v.answer); err != nil {
+		s.log.Debug().Err(err).Stringer("remote", c.RemoteAddr()).Int("code", int(v.code)).Msg("answer not delivered")
+		return hangUp
+	}
+	switch {
+	case v.outOfStep:
+		return part
+	case s.opts.KeepAlive:
+		return proceed
+	case v.code == 0 && c.in.Buffered() == 0:
+		return hangUp // all that was sent has been read: the answer is safe
+	}
+	return part
+}
+
+// A client gets so long, and may send so much, after an answer that ends the
+// connection. Closing while it sends would reset the connection, and the answer
+// might be lost with it.
+const (
+	lingerTime  = 2 * time.Second
+	lingerBytes = 64 << 20
+)
+
+// part half-closes, so that the client sees the end of the answer, and reads
+// on until the client closes too.
+func (c *conn) part(buf []byte) {
+	half, ok := c.Conn.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil || !c.server.conns.move(c, linger) {
+		return
+	}
+	_ = c.SetReadDeadline(time.Now().Add(lingerTime))
+	for sum := 0; sum < lingerBytes; {
+		n, err := c.Read(buf)
+		if err != nil {
+			return
+		}
+		sum += n
+	}
+}
+
+// timedOut tells a frame that came too slowly from one that was cut off.
+func timedOut(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

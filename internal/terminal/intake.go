@@ -1,0 +1,137 @@
+package terminal
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"vestnik/internal/code"
+	"vestnik/internal/event"
+	"vestnik/internal/frame"
+	"vestnik/internal/proatm"
+)
+
+// A verdict is the answer to a frame.
+type verdict struct {
+	code      code.Code
+	answer    []byte // a whole frame
+	outOfStep bool   // where the next frame would begin is not known
+}
+
+// judge decides on a whole frame.
+func (s *Server) judge(ctx context.Context, c *conn, sig signature, body []byte) verdict {
+	doc, err := proatm.Parse(body, s.limits)
+	var e *event.Event
+	switch {
+	case err != nil:
+	case c.overloaded:
+		err = code.New(code.Overloaded, "too many connections")
+	case !doc.IsEvent():
+		return s.command(ctx, c, sig, body)
+	case s.paused.Load(): // SPEC 4: --intake answers events with code 7
+		err = code.New(code.Paused, "intake is paused")
+	default:
+		e, err = s.record(ctx, sig, doc, body)
+	}
+	if err != nil {
+		return s.refusal(c, sig.name, e, err)
+	}
+	s.log.Debug().Str("atm", e.Terminal).Str("event", e.ID).Int("code", 0).Stringer("remote", c.RemoteAddr()).Msg("event stored")
+	return verdict{code.OK, sig.done, false}
+}
+
+// record makes the event and has it recorded.
+func (s *Server) record(ctx context.Context, sig signature, doc proatm.Document, body []byte) (*event.Event, error) {
+	now := s.opts.Now()
+	e := &event.Event{
+		ID:        event.NewID(now),
+		Terminal:  s.opts.ATM, // SPEC 2: absent, it is the edge's own
+		Signature: sig.name,
+		Raw:       bytes.Clone(body),
+		Attrs:     doc.Attrs,
+	}
+	e.Severity, _ = e.Attr("severity")
+	e.Device, _ = e.Attr("device")
+	if atm, ok := e.Attr("atm"); ok { // SPEC 2: another terminal's number is taken as it is
+		e.Terminal, _ = proatm.Terminal(atm) // Parse has checked it
+	}
+	eventtime, _ := e.Attr("eventtime")
+	e.Time = event.TimeOf(eventtime, now)
+	if err := s.rec.Record(ctx, e); err != nil {
+		return e, fmt.Errorf("record event: %w", err)
+	}
+	message, _ := e.Attr("message")
+	s.count.taken(now, message == "")
+	return e, nil
+}
+
+// command answers <monitoring>.
+func (s *Server) command(ctx context.Context, c *conn, sig signature, body []byte) verdict {
+	switch {
+	case c.may != everything: // SPEC 7: events, not commands, are taken in the clear
+		return s.refusal(c, sig.name, nil, code.New(code.NotPermitted, "commands only from loopback"))
+	case s.opts.Commands == nil:
+		return s.refusal(c, sig.name, nil, code.New(code.NoApplication, "no terminal application is configured"))
+	}
+	s.count.commands.Add(1)
+	answer := s.opts.Commands.Command(ctx, sig.name, body)
+	if len(answer) == 0 {
+		return s.refusal(c, sig.name, nil, code.New(code.BadAnswer, "the answer is empty"))
+	}
+	return verdict{commanded, s.frame(sig.name, answer), false}
+}
+
+// commanded stands for the code of an answer that a Commander gave.
+const commanded code.Code = -1
+
+// refusal turns an error into its answer: the one place where errors of the
+// intake become codes.
+func (s *Server) refusal(c *conn, name string, e *event.Event, err error) verdict {
+	var ce *code.Error
+	if !errors.As(err, &ce) || ce.Code == code.OK {
+		ce = code.New(code.NotStored, "")
+	}
+	line := s.bad.Warn().Int("code", int(ce.Code)).Str("signature", name).Stringer("remote", c.RemoteAddr()).Err(err)
+	if e != nil {
+		line.Str("atm", e.Terminal).Str("event", e.ID)
+	}
+	line.Msg("message refused")
+	return verdict{ce.Code, s.frame(name, proatm.Result(ce.Code, ce.Text())), false}
+}
+
+// refuse answers a frame that is itself at fault; what follows it cannot be read.
+func (c *conn) refuse(h frame.Header, err *code.Error) then {
+	v := c.server.refusal(c, h.Name(), nil, err)
+	v.outOfStep = true
+	return c.answer(v)
+}
+
+// ignore closes without an answer. SPEC 1: anything but four printable ASCII
+// bytes (a TLS hello).
+func (c *conn) ignore(h frame.Header) then {
+	c.server.bad.Warn().Hex("signature", h.Signature[:]).Stringer("remote", c.RemoteAddr()).Msg("not our protocol, closed without an answer")
+	return hangUp
+}
+
+func unknownSignature(h frame.Header) *code.Error {
+	return code.New(code.UnknownSignature, fmt.Sprintf("signature %q", h.Name()))
+}
+
+func badSize(err error, h frame.Header, limit int) *code.Error {
+	e := code.New(code.BadSize, err.Error())
+	if errors.Is(err, frame.ErrTooLarge) {
+		e.Description = fmt.Sprintf("Размер сообщения %d байт больше допустимого (%d)", h.Size, limit)
+	} else {
+		e.Description = "Размер сообщения равен 0"
+	}
+	return e
+}
+
+func broken(err error) *code.Error {
+	e := code.New(code.BadSize, err.Error())
+	if timedOut(err) {
+		e.Description = "Сообщение не получено полностью за отведённое время"
+	}
+	return e
+}

@@ -1,0 +1,29 @@
+package terminal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"syscall"
+)
+
+// wsaAddrInUse is EADDRINUSE as Windows sockets say it.
+const wsaAddrInUse = syscall.Errno(10048)
+
+// Listen opens the port. Connections are short, so they get no keep-alive
+// probes, which would cost three system calls each.
+func Listen(ctx context.Context, addr string) (net.Listener, error) {
+	lc := net.ListenConfig{KeepAlive: -1}
+	ln, err := lc.Listen(ctx, "tcp", addr)
+	switch {
+	case err == nil:
+		return ln, nil
+	case errors.Is(err, syscall.EADDRINUSE), runtime.GOOS == "windows" && errors.Is(err, wsaAddrInUse):
+		return nil, fmt.Errorf("listen on %s: address already in use (is another edge running? see terminal.listen): %w", addr, err)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("listen on %s: not permitted (a port below 1024? see terminal.listen): %w", addr, err)
+	}
+	return nil, fmt.Errorf("listen on %s (see terminal.listen): %w", addr, err)
+}

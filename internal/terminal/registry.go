@@ -1,0 +1,159 @@
+package terminal
+
+import "sync"
+
+// stage is where a connection stands.
+type stage uint8
+
+const (
+	reading stage = iota // has not sent a whole frame yet, or not the next one
+	busy                 // has sent a whole frame, its answer is owed
+	linger               // answered with an error; stays so that the answer is read
+	gone                 // closed, or displaced
+)
+
+// registry knows all connections: the waiting ones in the order in which they
+// began to wait, so that the oldest can be displaced (SPEC 1).
+type registry struct {
+	mu       sync.Mutex
+	limit    int
+	stopping bool
+	count    int
+	waiting  list // reading or linger
+	busy     list
+}
+
+func newRegistry(limit int) *registry {
+	r := &registry{limit: limit}
+	r.waiting.init()
+	r.busy.init()
+	return r
+}
+
+// add takes a new connection. At the limit it displaces the oldest waiting
+// one; if there is none, c will be answered with code 8. False = stopping.
+func (r *registry) add(c *conn) (ok, displaced bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stopping {
+		return false, false
+	}
+	if r.count >= r.limit {
+		displaced = r.displace()
+		c.overloaded = !displaced
+	}
+	r.count++
+	c.stage = reading
+	r.waiting.push(c)
+	return true, displaced
+}
+
+// displace closes the connection that has waited longest, if one waits.
+func (r *registry) displace() bool {
+	c := r.waiting.next
+	if c == &r.waiting.conn {
+		return false
+	}
+	r.drop(c)
+	_ = c.Close() // its goroutine finds out by itself
+	return true
+}
+
+// makeRoom displaces one connection when the system has no room for more.
+func (r *registry) makeRoom() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.displace()
+}
+
+// move puts c into another stage. False = c must end: it was displaced, or the
+// port is stopping and c would only go on reading.
+func (r *registry) move(c *conn, to stage) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c.stage == gone || r.stopping && to == reading {
+		return false
+	}
+	c.unlink()
+	c.stage = to
+	if to == busy {
+		r.busy.push(c)
+	} else {
+		r.waiting.push(c)
+	}
+	return true
+}
+
+// remove forgets c at its end.
+func (r *registry) remove(c *conn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.drop(c)
+}
+
+func (r *registry) drop(c *conn) {
+	if c.stage == gone {
+		return
+	}
+	c.unlink()
+	c.stage = gone
+	r.count--
+}
+
+// stop closes what only reads and lets nothing new in; answers owed stay.
+func (r *registry) stop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stopping = true
+	r.waiting.each(func(c *conn) {
+		if c.stage == reading {
+			r.drop(c)
+			_ = c.Close()
+		}
+	})
+}
+
+// closeAll ends every connection, whatever it is owed.
+func (r *registry) closeAll() (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, l := range []*list{&r.waiting, &r.busy} {
+		l.each(func(c *conn) {
+			n++
+			r.drop(c)
+			_ = c.Close()
+		})
+	}
+	return n
+}
+
+func (r *registry) size() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.count
+}
+
+// list is a ring through its connections, oldest first; its own conn is the
+// joint. Joining and leaving allocate nothing.
+type list struct{ conn }
+
+func (l *list) init() { l.next, l.prev = &l.conn, &l.conn }
+
+func (l *list) push(c *conn) {
+	c.prev, c.next = l.prev, &l.conn
+	c.prev.next, c.next.prev = c, c
+}
+
+// each visits all connections; f may unlink the one it is given.
+func (l *list) each(f func(*conn)) {
+	for c := l.next; c != &l.conn; {
+		after := c.next
+		f(c)
+		c = after
+	}
+}
+
+func (c *conn) unlink() {
+	c.prev.next, c.next.prev = c.next, c.prev
+	c.prev, c.next = nil, nil
+}

@@ -1,0 +1,183 @@
+package terminal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
+
+	"vestnik/internal/code"
+	"vestnik/internal/event"
+	"vestnik/internal/frame"
+	"vestnik/internal/proatm"
+)
+
+// A Recorder puts events on the disk. Record returns nil when e is there and a
+// power cut loses it no more. A *code.Error decides the answer's code, any
+// other error is code 6. It is called from many goroutines at once.
+type Recorder interface {
+	Record(ctx context.Context, e *event.Event) error
+}
+
+// A Commander answers a <monitoring>: body is the received XML, valid until
+// Command returns, and the answer is the whole XML to send back. It is called
+// from many goroutines at once.
+type Commander interface {
+	Command(ctx context.Context, signature string, body []byte) []byte
+}
+
+// Server is the port. Make it with New.
+type Server struct {
+	opts   Options
+	limits proatm.Limits
+	rec    Recorder
+	log    zerolog.Logger
+	bad    zerolog.Logger // as log, but no more than some lines per second
+	known  map[[frame.SignatureSize]byte]signature
+	conns  *registry
+	paused atomic.Bool
+	count  counters
+
+	refusals rate.Sometimes // logs of refused addresses
+}
+
+// A signature that is known, with the frame that answers a stored event.
+type signature struct {
+	name string
+	done []byte
+}
+
+// New makes a port whose events go to rec; opts must have passed Validate.
+// Nothing is started.
+func New(opts Options, rec Recorder) *Server {
+	opts = opts.withDefaults()
+	if opts.DedupWindow > 0 {
+		rec = newDedup(rec, opts.DedupWindow, opts.Now)
+	}
+	s := &Server{
+		opts:     opts,
+		limits:   proatm.Limits{Depth: opts.XMLDepth, Attributes: opts.XMLAttributes},
+		rec:      rec,
+		log:      opts.Log,
+		bad:      opts.Log.Sample(&zerolog.BurstSampler{Burst: 50, Period: time.Second}),
+		known:    map[[frame.SignatureSize]byte]signature{},
+		conns:    newRegistry(opts.MaxConnections),
+		refusals: rate.Sometimes{First: 1, Interval: 10 * time.Second},
+	}
+	for _, name := range opts.Signatures {
+		s.known[[frame.SignatureSize]byte([]byte(name))] = signature{name, s.frame(name, proatm.Result(code.OK, ""))}
+	}
+	return s
+}
+
+// frame makes an answer; a body that does not fit becomes code 108.
+func (s *Server) frame(name string, body []byte) []byte {
+	b, err := frame.Append(make([]byte, 0, frame.HeaderSize+len(body)), s.opts.Order, name, body)
+	if errors.Is(err, frame.ErrTooLarge) {
+		return s.frame(name, proatm.Result(code.AnswerTooLong, ""))
+	}
+	return b
+}
+
+// SetPaused switches the pause of intake: while it is on, events are answered
+// with code 7 (SPEC 4).
+func (s *Server) SetPaused(on bool) { s.paused.Store(on) }
+
+// Paused tells whether intake is paused.
+func (s *Server) Paused() bool { return s.paused.Load() }
+
+// Serve takes connections from ln until ctx ends or ln is closed, and returns
+// when the last connection is done: after ctx has ended, answers owed are given
+// within StopTimeout. Serve closes ln. Call it once.
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	owed, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	var wg sync.WaitGroup
+	err := s.acceptAll(ctx, owed, ln, &wg)
+
+	s.conns.stop()
+	done := make(chan struct{})
+	go func() { wg.Wait(); close(done) }()
+	limit := time.NewTimer(s.opts.StopTimeout)
+	defer limit.Stop()
+	select {
+	case <-done:
+	case <-limit.C:
+		cut()
+		s.log.Warn().Int("connections", s.conns.closeAll()).Msg("terminal port: answers still owed at the end")
+		<-done
+	}
+	return err
+}
+
+// acceptAll starts a goroutine per connection. It returns nil when the port
+// was closed, as it is when ctx ends.
+func (s *Server) acceptAll(ctx, owed context.Context, ln net.Listener, wg *sync.WaitGroup) error {
+	over, stop := context.WithCancel(ctx)
+	var closer sync.WaitGroup
+	closer.Go(func() { <-over.Done(); _ = ln.Close() })
+	defer closer.Wait()
+	defer stop()
+
+	for failures := 0; ; {
+		nc, err := ln.Accept()
+		switch {
+		case err == nil:
+			failures = 0
+			s.admit(owed, nc, wg)
+		case errors.Is(err, net.ErrClosed), ctx.Err() != nil:
+			return nil
+		default:
+			if failures++; failures > maxAcceptFailures {
+				return fmt.Errorf("accept on %s: %w", ln.Addr(), err)
+			}
+			s.acceptFailed(ctx, err, failures)
+		}
+	}
+}
+
+// About half a minute of nothing but failures ends the port.
+const maxAcceptFailures = 40
+
+// acceptFailed makes room (files may have run out) and pauses before the next try.
+func (s *Server) acceptFailed(ctx context.Context, err error, failures int) {
+	displaced := s.conns.makeRoom()
+	s.bad.Error().Err(err).Bool("displaced", displaced).Msg("terminal port: accept failed")
+	pause := time.NewTimer(min(5*time.Millisecond<<min(failures, 10), time.Second))
+	defer pause.Stop()
+	select {
+	case <-ctx.Done():
+	case <-pause.C:
+	}
+}
+
+// admit starts serving a connection, if its address may connect.
+func (s *Server) admit(ctx context.Context, nc net.Conn, wg *sync.WaitGroup) {
+	may := s.opts.access(nc.RemoteAddr())
+	if may == nothing {
+		_ = nc.Close()
+		s.count.refused.Add(1)
+		s.refusals.Do(func() {
+			s.log.Warn().Stringer("remote", nc.RemoteAddr()).Msg("connection refused: neither loopback nor in allow_plain_events")
+		})
+		return
+	}
+	c := &conn{Conn: nc, server: s, may: may}
+	ok, displaced := s.conns.add(c)
+	if !ok {
+		_ = nc.Close()
+		return
+	}
+	s.count.accepted.Add(1)
+	if displaced {
+		s.count.displaced.Add(1)
+		s.bad.Warn().Int("limit", s.opts.MaxConnections).Msg("connection limit reached: the oldest waiting one was displaced")
+	}
+	wg.Go(func() { c.serve(ctx) })
+}

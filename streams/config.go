@@ -1,0 +1,138 @@
+package streams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// EventsConfig is the edge's record of what terminals sent. It refuses when it
+// is full (SPEC 4: code 6) and only the keeper removes from it.
+func EventsConfig(maxBytes int64) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: Events, Description: "Events as the terminals sent them (Vestnik)",
+		Subjects: []string{"in.>"}, Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew,
+		MaxBytes: maxBytes, AllowDirect: true, Duplicates: dedupWindow,
+	}
+}
+
+// RouteConfig is derived from EVENTS and can be made again from it: so it may
+// be written to disk a little later, which is what makes it fast. PersistMode can
+// never be changed later and needs one replica.
+func RouteConfig(maxBytes int64) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: Route, Description: "What each sink is to deliver, and what rules hold (Vestnik)",
+		Subjects: []string{"out.>", "rt.>"}, Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew,
+		MaxBytes: maxBytes, AllowDirect: true, Duplicates: dedupWindow,
+		PersistMode: jetstream.AsyncPersistMode,
+	}
+}
+
+// DoneConfig is the record of outcomes: synced always.
+func DoneConfig(maxBytes int64) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: Done, Description: "What became of each event at each sink (Vestnik)",
+		Subjects: []string{"done.>", "mark.>"}, Storage: jetstream.FileStorage, Discard: jetstream.DiscardNew,
+		MaxBytes: maxBytes, AllowDirect: true, Duplicates: dedupWindow,
+	}
+}
+
+// ControlConfig is the bucket that keeps pauses.
+func ControlConfig() jetstream.KeyValueConfig {
+	return jetstream.KeyValueConfig{Bucket: Control, Description: "Pauses (Vestnik)", History: 1, Storage: jetstream.FileStorage, MaxBytes: 4 << 20}
+}
+
+// dedupWindow is as small as the server has it: we publish no message ids, and
+// the window costs memory for each.
+const dedupWindow = 2 * time.Second
+
+// Ensure makes the stream, or raises the limit of one that is there. A limit
+// below what is stored is not applied but told (warning): a store larger than a
+// lowered limit still opens (SPEC 4). MaxBytes 0 leaves an existing limit alone
+// and uses dflt for a new stream.
+func Ensure(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig, dflt int64) (s jetstream.Stream, warning string, err error) {
+	s, err = js.Stream(ctx, want.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		if want.MaxBytes == 0 {
+			want.MaxBytes = dflt
+		}
+		if s, err = js.CreateStream(ctx, want); err != nil {
+			return nil, "", fmt.Errorf("create stream %s: %w", want.Name, err)
+		}
+		return s, "", nil
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("look up stream %s: %w", want.Name, err)
+	}
+	info := s.CachedInfo()
+	if want.MaxBytes == 0 || want.MaxBytes == info.Config.MaxBytes {
+		return s, "", nil
+	}
+	if uint64(want.MaxBytes) < info.State.Bytes {
+		return s, fmt.Sprintf("stream %s holds %d bytes, more than the limit of %d: the limit of %d stays",
+			want.Name, info.State.Bytes, want.MaxBytes, info.Config.MaxBytes), nil
+	}
+	cfg := info.Config
+	cfg.MaxBytes = want.MaxBytes
+	if s, err = js.UpdateStream(ctx, cfg); err != nil {
+		return nil, "", fmt.Errorf("change the limit of stream %s: %w", want.Name, err)
+	}
+	return s, "", nil
+}
+
+// Await waits until a stream that another program makes is there.
+func Await(ctx context.Context, js jetstream.JetStream, name string) (jetstream.Stream, error) {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		s, err := js.Stream(ctx, name)
+		if err == nil {
+			return s, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for stream %s: %w (last answer: %v)", name, ctx.Err(), err)
+		case <-tick.C:
+		}
+	}
+}
+
+// Incarnation is one life of EVENTS' numbering. After a loss at its end the
+// numbers are used again; a new incarnation keeps positions apart (DESIGN fact 7).
+type Incarnation struct {
+	ID    string
+	First uint64 // the first sequence that belongs to it
+}
+
+const incarnationsKey = "vestnik_incarnations"
+
+// Incarnations reads them from the stream's metadata, oldest first.
+func Incarnations(meta map[string]string) []Incarnation {
+	var list []Incarnation
+	for _, f := range strings.Fields(meta[incarnationsKey]) {
+		id, first, _ := strings.Cut(f, ":")
+		var n uint64
+		if _, err := fmt.Sscan(first, &n); err == nil {
+			list = append(list, Incarnation{id, n})
+		}
+	}
+	return list
+}
+
+// SetIncarnations writes them into a stream's metadata.
+func SetIncarnations(cfg *jetstream.StreamConfig, list []Incarnation) {
+	var b strings.Builder
+	for _, i := range list {
+		fmt.Fprintf(&b, "%s:%d ", i.ID, i.First)
+	}
+	meta := make(map[string]string, len(cfg.Metadata)+1)
+	for k, v := range cfg.Metadata {
+		meta[k] = v
+	}
+	meta[incarnationsKey] = strings.TrimSpace(b.String())
+	cfg.Metadata = meta
+}
