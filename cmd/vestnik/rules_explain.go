@@ -74,38 +74,46 @@ func explainRules(out io.Writer, rulesFile, eventFile string, f explainFlags) er
 // configured reads the configuration, if there is one: the limits for the event
 // and the sinks of its signature.
 func (f explainFlags) configured() (limits proatm.Limits, sinks []string, err error) {
+	cfg := config.Default()
+	if f.config != "" {
+		if cfg, err = config.Load(f.config); err != nil {
+			return limits, nil, err
+		}
+	}
+	limits = proatm.Limits{Depth: cfg.Terminal.XMLDepth, Attributes: cfg.Terminal.XMLAttributes}
 	if f.config == "" {
 		return limits, nil, nil
 	}
-	cfg, err := config.Load(f.config)
-	if err != nil {
-		return limits, nil, err
-	}
-	limits = proatm.Limits{Depth: cfg.Terminal.XMLDepth, Attributes: cfg.Terminal.XMLAttributes}
+	sinks, err = f.sinks(cfg)
+	return limits, sinks, err
+}
+
+// sinks are those of the signature, by default the first configured.
+func (f explainFlags) sinks(cfg *config.Config) ([]string, error) {
 	var known []string
 	for _, s := range cfg.Terminal.Signatures {
 		if f.signature == "" || s.Name == f.signature {
-			return limits, s.Sinks, nil
+			return s.Sinks, nil
 		}
 		known = append(known, s.Name)
 	}
 	if f.signature == "" {
-		return limits, nil, nil
+		return nil, nil
 	}
-	return limits, nil, fmt.Errorf("signature %q is not configured in %s (known: %s)", f.signature, f.config, strings.Join(known, ", "))
+	return nil, fmt.Errorf("signature %q is not configured in %s (known: %s)", f.signature, f.config, strings.Join(known, ", "))
 }
 
 // explanation is the JSON of DESIGN 5; other programs rely on its shape.
 type explanation struct {
-	Rule       *string    `json:"rule"`
-	Index      int        `json:"index"`
-	Matched    int        `json:"matched"`
-	Suppressed bool       `json:"suppressed"`
-	Delivery   string     `json:"delivery"`
-	Period     explainedPeriod     `json:"period"`
-	Priority   string     `json:"priority"`
-	TTL        int        `json:"ttl"`
-	Sinks      []string   `json:"sinks"`
+	Rule       *string         `json:"rule"`
+	Index      int             `json:"index"`
+	Matched    int             `json:"matched"`
+	Suppressed bool            `json:"suppressed"`
+	Delivery   string          `json:"delivery"`
+	Period     explainedPeriod `json:"period"`
+	Priority   string          `json:"priority"`
+	TTL        int             `json:"ttl"`
+	Sinks      []string        `json:"sinks"`
 	Matching   []explainedRule `json:"matching"`
 }
 

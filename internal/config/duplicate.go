@@ -20,7 +20,7 @@ func (s *scan) duplicates(parsed block) Problems {
 			continue
 		}
 		if twice {
-			ps.add(at, "%s is given twice, first on line %d", lastName(k.path), k.at.line)
+			ps.add(at, "%s is given twice, first %s", lastName(k.path), k.at.from(at))
 		} else {
 			ps.add(k.at, "%s: the value cannot be read", lastName(k.path))
 		}

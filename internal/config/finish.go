@@ -57,7 +57,7 @@ func (r *reader) signatures() {
 	old, outside := r.c.places["MSG_SIGNATURE"]
 	switch {
 	case inside && outside:
-		r.problems.add(old, "MSG_SIGNATURE: is given twice, also in terminal on line %d", at.line)
+		r.problems.add(old, "MSG_SIGNATURE: is given twice, also in terminal %s", at.from(old))
 	case outside:
 		at = old
 	}
@@ -119,7 +119,7 @@ func (r *reader) give(n node, sink string, known []setting) {
 	s := known[find(known, n.name)]
 	path := fmt.Sprintf("sinks.%s.%s", sink, s.names[0])
 	if at, twice := r.c.places[path]; twice {
-		r.bad(n, "is given twice, also for sink %s on line %d", sink, at.line)
+		r.bad(n, "is given twice, also for sink %s %s", sink, at.from(n.at))
 		return
 	}
 	r.c.places[path] = n.at

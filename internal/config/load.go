@@ -29,12 +29,15 @@ func Load(path string) (*Config, error) {
 		return nil, ps
 	}
 	seen := scanFile(path, string(text))
-	if len(seen.problems) > 0 {
-		return nil, seen.problems.err(path)
+	if len(seen.includes) > 0 {
+		return nil, seen.includes.err(path)
 	}
 	m, err := conf.ParseFileWithChecks(path)
 	if err != nil {
 		return nil, syntax(path, seen, err)
+	}
+	if len(seen.values) > 0 {
+		return nil, seen.values.err(path)
 	}
 	parsed := tree(m, place{path, 1, 1})
 	c, ps := read(path, parsed)

@@ -15,6 +15,14 @@ type place struct {
 
 func (p place) String() string { return fmt.Sprintf("%s:%d:%d", p.file, p.line, p.col) }
 
+// from names the place for a reader who stands at another.
+func (p place) from(other place) string {
+	if p.file == other.file {
+		return fmt.Sprintf("on line %d", p.line)
+	}
+	return fmt.Sprintf("in %s:%d", p.file, p.line)
+}
+
 func (p place) compare(q place) int {
 	return cmp.Or(cmp.Compare(p.file, q.file), cmp.Compare(p.line, q.line), cmp.Compare(p.col, q.col))
 }

@@ -49,7 +49,7 @@ func (r *reader) block(b block, known []setting) {
 			continue
 		}
 		if first, twice := taken[i]; twice {
-			r.bad(n, "is given twice, first as %s on line %d", first.name, first.at.line)
+			r.bad(n, "is given twice, first as %s %s", first.name, first.at.from(n.at))
 			continue
 		}
 		taken[i] = n

@@ -3,6 +3,7 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -24,8 +25,9 @@ type key struct {
 // A scan is what was seen of a file and of what it includes.
 type scan struct {
 	keys     []key
-	open     []key // values that the end of the file found open, innermost first
-	problems Problems
+	open     []key    // values that the end of the file found open, innermost first
+	includes Problems // files that cannot be included
+	values   Problems // that are missing, or that the parser would drop
 }
 
 type scanner struct {
@@ -80,7 +82,7 @@ func (s *scanner) setting() {
 	}
 	s.skip(false)
 	if s.pos >= len(s.text) || s.text[s.pos] == '}' {
-		s.problems.add(at, "%s: a value is missing", name)
+		s.values.add(at, "%s: a value is missing", name)
 		return
 	}
 	s.path = append(s.path, name)
@@ -113,6 +115,10 @@ func (s *scanner) upTo(n int) string {
 	return s.text[s.pos-n : s.pos]
 }
 
+// suffixed is what the parser takes for a number with a suffix: one with a suffix
+// that it does not know it drops in silence.
+var suffixed = regexp.MustCompile(`^-?[0-9]+[kmgtpeKMGTPE][bBiI]+$`)
+
 func (s *scanner) value(k key) {
 	closed := true
 	switch c := s.text[s.pos]; c {
@@ -134,7 +140,11 @@ func (s *scanner) value(k key) {
 		s.upTo(strings.Index(s.text[s.pos:], "\n)"))
 		closed = s.passed(2)
 	default:
+		from := s.pos
 		s.bare(func(r rune) bool { return strings.ContainsRune(";,]}'", r) || unicode.IsSpace(r) })
+		if v := s.text[from:s.pos]; suffixed.MatchString(v) && !sizeForm.MatchString(v) {
+			s.values.add(k.at, "%s: %s is not a size such as 512MB or 2GB", lastName(k.path), v)
+		}
 		if s.pos < len(s.text) && s.text[s.pos] == '\'' {
 			s.pos++
 		}
@@ -216,12 +226,12 @@ func (s *scanner) include(at place) {
 	file := filepath.Join(filepath.Dir(s.file), s.includeName())
 	above := append(slices.Clone(s.above), filepath.Clean(s.file))
 	if slices.Contains(above, file) {
-		s.problems.add(at, "include: %s includes itself", file)
+		s.includes.add(at, "include: %s includes itself", file)
 		return
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {
-		s.problems.add(at, "include: %v", plain(file, err))
+		s.includes.add(at, "include: %v", plain(file, err))
 		return
 	}
 	inner := &scanner{scan: s.scan, file: file, above: above, text: string(text), path: slices.Clone(s.path)}

@@ -61,7 +61,7 @@ func (s *scanner) fail(at int, why reason, what string) error {
 
 // position counts lines and characters from 1, as an editor shows them.
 func position(src string, at int) (line, column int) {
-	src = src[:at]
+	src = strings.TrimPrefix(src[:at], byteOrderMark)
 	line = 1 + strings.Count(src, "\n") + strings.Count(src, "\r") - strings.Count(src, "\r\n")
 	return line, 1 + utf8.RuneCountInString(src[1+strings.LastIndexAny(src, "\r\n"):])
 }

@@ -1,6 +1,7 @@
 package proatm
 
 import (
+	"fmt"
 	"strings"
 
 	"vestnik/internal/event"
@@ -46,20 +47,22 @@ type scanner struct {
 // begin checks every character and takes the byte order mark and the declaration.
 func (s *scanner) begin() error {
 	if at, r := badChar(s.src); at >= 0 {
-		why, what := notChar, string(r)
+		why, what := notChar, fmt.Sprintf("U+%04X", r)
 		if r == '\uFFFD' {
 			why, what = notUTF8, ""
 		}
 		return s.fail(at, why, what)
 	}
-	if strings.HasPrefix(s.src, "\uFEFF") { // SPEC 1: a UTF-8 BOM is accepted
-		s.pos = len("\uFEFF")
+	if strings.HasPrefix(s.src, byteOrderMark) { // SPEC 1: a UTF-8 BOM is accepted
+		s.pos = len(byteOrderMark)
 	}
-	if s.at("<?xml") && s.pos+5 < len(s.src) && class[s.src[s.pos+5]]&blank != 0 {
+	if s.atDeclaration() {
 		return s.declaration()
 	}
 	return nil
 }
+
+const byteOrderMark = "\uFEFF"
 
 func (s *scanner) at(prefix string) bool { return strings.HasPrefix(s.src[s.pos:], prefix) }
 
@@ -98,10 +101,16 @@ func (s *scanner) end() (token, error) {
 }
 
 func (s *scanner) whichInstruction() reason {
-	if s.at("<?xml") && (s.pos+5 == len(s.src) || class[s.src[s.pos+5]]&nameChar == 0) {
+	if s.atDeclaration() {
 		return lateDecl
 	}
 	return instruction
+}
+
+// atDeclaration tells <?xml from <?xml-stylesheet and the like.
+func (s *scanner) atDeclaration() bool {
+	rest, ok := strings.CutPrefix(s.src[s.pos:], "<?xml")
+	return ok && (rest == "" || class[rest[0]]&nameChar == 0)
 }
 
 // text takes what stands before the next tag.

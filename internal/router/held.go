@@ -7,6 +7,7 @@ import (
 
 	"vestnik/internal/event"
 	"vestnik/internal/hold"
+	"vestnik/streams"
 )
 
 // groupKey is the rule's content, sink and terminal (SPEC 3).
@@ -67,7 +68,7 @@ func (s *session) letGo(ctx context.Context, g *hold.Group, release uint64, from
 		}
 		e.Rule, e.Lane = g.Terms.Rule, g.Terms.Lane
 		m := s.outMsg(e, g.Terms.Sink, g.Terms.TTL)
-		m.Header[HeaderRelease] = []string{fmt.Sprintf("%d.%d", release, from+i)}
+		m.Header[streams.HeaderRelease] = []string{fmt.Sprintf("%d.%d", release, from+i)}
 		if _, err := s.w.put(ctx, m); err != nil {
 			return err
 		}

@@ -15,7 +15,7 @@ import (
 // newMsg is one of ROUTE's, at the session's position.
 func (s *session) newMsg(subject string, size int) *nats.Msg {
 	m := &nats.Msg{Subject: subject, Header: make(nats.Header, size)}
-	m.Header[HeaderPos] = []string{s.pos.String()}
+	m.Header[streams.HeaderPos] = []string{s.pos.String()}
 	return m
 }
 
@@ -30,7 +30,7 @@ func (s *session) eventMsg(subject string, e *event.Event) *nats.Msg {
 func (s *session) outMsg(e *event.Event, sink string, ttl int) *nats.Msg {
 	m := s.eventMsg(streams.Out(sink, e.Lane, e.Terminal, e.Severity), e)
 	if ttl > 0 {
-		m.Header[HeaderTTL] = []string{strconv.Itoa(ttl)}
+		m.Header[streams.HeaderTTL] = []string{strconv.Itoa(ttl)}
 	}
 	return m
 }
@@ -46,23 +46,23 @@ func (s *session) suppressedMsg(e *event.Event, sink string) *nats.Msg {
 // heldMsg keeps a held event, whole, with the terms under which it is held.
 func (s *session) heldMsg(e *event.Event, key hold.Key, t hold.Terms) *nats.Msg {
 	m := s.eventMsg(streams.Held(string(key)), e)
-	m.Header[HeaderHold] = []string{fmt.Sprintf("%d.%d", t.Count, int(t.Timeout/time.Second))}
-	m.Header[HeaderSink] = []string{t.Sink}
+	m.Header[streams.HeaderHold] = []string{fmt.Sprintf("%d.%d", t.Count, int(t.Timeout/time.Second))}
+	m.Header[streams.HeaderSink] = []string{t.Sink}
 	if t.TTL > 0 {
-		m.Header[HeaderTTL] = []string{strconv.Itoa(t.TTL)}
+		m.Header[streams.HeaderTTL] = []string{strconv.Itoa(t.TTL)}
 	}
 	return m
 }
 
 func (s *session) releaseMsg(g *hold.Group) *nats.Msg {
 	m := s.newMsg(streams.Release(string(g.Key)), 3)
-	m.Header[HeaderItems] = []string{strconv.Itoa(len(g.Items))}
+	m.Header[streams.HeaderItems] = []string{strconv.Itoa(len(g.Items))}
 	return m
 }
 
 func (s *session) rebaseMsg(g *hold.Group, base time.Time) *nats.Msg {
 	m := s.newMsg(streams.Rebase(string(g.Key)), 3)
-	m.Header[HeaderBase] = []string{base.UTC().Format(time.RFC3339Nano)}
+	m.Header[streams.HeaderBase] = []string{base.UTC().Format(time.RFC3339Nano)}
 	return m
 }
 

@@ -46,7 +46,7 @@ func (s *session) recover(ctx context.Context) error {
 	if err := s.halfDone(ctx); err != nil {
 		return err
 	}
-	s.pos = s.pos.resume(s.incarnations)
+	s.pos = s.pos.Resume(s.incarnations)
 	s.stats.holding.Store(int64(s.book.Held()))
 	if err := s.change(ctx, s.set.Load()); err != nil {
 		return err
@@ -73,7 +73,7 @@ func (s *session) last(ctx context.Context) (*jetstream.RawStreamMsg, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the position, message %d of ROUTE: %w", seq, err)
 	}
-	if s.pos, err = ParsePosition(m.Header.Get(HeaderPos)); err != nil {
+	if s.pos, err = streams.ParsePosition(m.Header.Get(streams.HeaderPos)); err != nil {
 		return nil, fmt.Errorf("message %d of ROUTE: %w", seq, err)
 	}
 	return m, nil
@@ -100,7 +100,7 @@ func (s *session) rebuild(ctx context.Context, last *jetstream.RawStreamMsg) (*u
 		case "held":
 			return s.reheld(hold.Key(key), h, seq, now)
 		case "rebase":
-			base, err := time.Parse(time.RFC3339Nano, h.Get(HeaderBase))
+			base, err := time.Parse(time.RFC3339Nano, h.Get(streams.HeaderBase))
 			if err != nil {
 				return fmt.Errorf("message %d of ROUTE: %w", seq, err)
 			}
@@ -138,7 +138,7 @@ func releaseOf(last *jetstream.RawStreamMsg) (release uint64, out int) {
 	if strings.HasPrefix(last.Subject, "rt.release.") {
 		return last.Sequence, 0
 	}
-	seq, ordinal, ok := strings.Cut(last.Header.Get(HeaderRelease), ".")
+	seq, ordinal, ok := strings.Cut(last.Header.Get(streams.HeaderRelease), ".")
 	if !ok {
 		return 0, 0
 	}
@@ -155,13 +155,13 @@ func (s *session) reheld(key hold.Key, h nats.Header, seq uint64, now time.Time)
 	if err != nil {
 		return fmt.Errorf("message %d of ROUTE: %w", seq, err)
 	}
-	terms := hold.Terms{Sink: h.Get(HeaderSink), Terminal: e.Terminal, Rule: e.Rule, Lane: e.Lane}
+	terms := hold.Terms{Sink: h.Get(streams.HeaderSink), Terminal: e.Terminal, Rule: e.Rule, Lane: e.Lane}
 	var timeout int
-	if _, err := fmt.Sscanf(h.Get(HeaderHold), "%d.%d", &terms.Count, &timeout); err != nil {
-		return fmt.Errorf("message %d of ROUTE, header %s: %w", seq, HeaderHold, err)
+	if _, err := fmt.Sscanf(h.Get(streams.HeaderHold), "%d.%d", &terms.Count, &timeout); err != nil {
+		return fmt.Errorf("message %d of ROUTE, header %s: %w", seq, streams.HeaderHold, err)
 	}
 	terms.Timeout = time.Duration(timeout) * time.Second
-	terms.TTL, _ = strconv.Atoi(h.Get(HeaderTTL)) // absent = 0 = for ever
+	terms.TTL, _ = strconv.Atoi(h.Get(streams.HeaderTTL)) // absent = 0 = for ever
 	s.book.Add(key, terms, hold.Item{Seq: seq, ID: e.ID}, now)
 	return nil
 }
@@ -200,7 +200,7 @@ func (s *session) oldPolicy(ctx context.Context) error {
 // halfDone completes the event whose outputs were cut off, under the rules under
 // which they began.
 func (s *session) halfDone(ctx context.Context) error {
-	if s.pos.Seq == 0 || s.policy.set == nil || s.pos.resume(s.incarnations) != s.pos {
+	if s.pos.Seq == 0 || s.policy.set == nil || s.pos.Resume(s.incarnations) != s.pos {
 		return nil
 	}
 	stream, err := s.js.Stream(ctx, streams.Events)

@@ -39,6 +39,7 @@ import (
 
 	"vestnik/internal/hold"
 	"vestnik/internal/rules"
+	"vestnik/streams"
 )
 
 // Options of a Router.
@@ -161,7 +162,7 @@ func (r *Router) settle(g hold.Key, release uint64) {
 type counters struct {
 	routed, held, suppressed, released atomic.Int64
 	holding                            atomic.Int64
-	position                           atomic.Pointer[Position]
+	position                           atomic.Pointer[streams.Position]
 	stopped                            atomic.Pointer[string]
 }
 

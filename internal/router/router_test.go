@@ -119,7 +119,7 @@ func line(m jetstream.Msg) string {
 		n, _, _ = strings.Cut(after, `"`)
 	}
 	rel := ""
-	if r := m.Headers().Get(router.HeaderRelease); r != "" {
+	if r := m.Headers().Get(streams.HeaderRelease); r != "" {
 		rel = " released"
 	}
 	s := m.Subject()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"vestnik/internal/event"
@@ -23,7 +24,7 @@ type session struct {
 	incarnations []streams.Incarnation
 	w            *writer
 	book         hold.Book
-	pos          Position // of the last message in ROUTE
+	pos          streams.Position // of the last message in ROUTE
 	policy       policy
 	cached       int // bytes of held events kept in memory
 	room         room
@@ -77,6 +78,8 @@ func (s *session) open(ctx context.Context) error {
 // loop takes inputs: an event, a deadline, new rules. It writes all that an input
 // causes before it takes the next.
 func (s *session) loop(ctx context.Context) error {
+	lost := s.nc.StatusChanged(nats.RECONNECTING, nats.CLOSED)
+	defer s.nc.RemoveStatusListener(lost)
 	inputs, failed := s.read(ctx)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -107,6 +110,8 @@ func (s *session) loop(ctx context.Context) error {
 			}
 		case err := <-failed:
 			return err
+		case status := <-lost:
+			return fmt.Errorf("connection to NATS: %s", status)
 		case <-ctx.Done():
 			flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), ackTimeout)
 			defer cancel()
@@ -176,7 +181,7 @@ func (s *session) message(ctx context.Context, m input) error {
 // event writes the outputs of one event: for each of its sinks one message.
 func (s *session) event(ctx context.Context, seq uint64, index int, e *event.Event) error {
 	done := s.pos
-	if done.covers(seq, index, 1<<30) && seq != done.Seq {
+	if done.Covers(seq, index, 1<<30) && seq != done.Seq {
 		return nil
 	}
 	if e.Attrs == nil {
@@ -188,12 +193,12 @@ func (s *session) event(ctx context.Context, seq uint64, index int, e *event.Eve
 		e.Attrs = attrs
 	}
 	d := s.policy.decide(e)
-	inc := incarnationAt(s.incarnations, seq)
+	inc := streams.IncarnationAt(s.incarnations, seq)
 	for k, sink := range d.sinks {
-		if done.covers(seq, index, k) {
+		if done.Covers(seq, index, k) {
 			continue
 		}
-		s.pos = Position{inc, seq, index, k}
+		s.pos = streams.Position{Incarnation: inc, Seq: seq, Index: index, K: k}
 		if err := s.output(ctx, e, sink, d); err != nil {
 			return err
 		}

@@ -59,25 +59,29 @@ func (c *checker) period(a attribute, p *Params) {
 		return
 	}
 	for _, item := range items {
-		c.periodItem(a, item, len(items) == 1, p)
+		if !c.periodItem(a, item, len(items) == 1, p) {
+			return
+		}
 	}
 }
 
-func (c *checker) periodItem(a attribute, item string, only bool, p *Params) {
-	kind, n, _ := strings.Cut(item, "_")
+// periodItem is false if the item is wrong: one problem is enough for a period.
+func (c *checker) periodItem(a attribute, item string, only bool, p *Params) bool {
+	kind, n, numbered := strings.Cut(item, "_")
 	switch {
 	case item == Never || item == "immediately":
+		p.PeriodNever = item == Never
 		if !only {
 			c.add(a.at, "period %s: %s stands alone", quote(a.value), item)
 		}
-		p.PeriodNever = p.PeriodNever || item == Never
-	case kind == "count" && strings.Contains(item, "_"):
-		c.held(a, &p.Count, kind, n)
-	case kind == "timeout" && strings.Contains(item, "_"):
-		c.held(a, &p.Timeout, kind, n)
-	default:
-		c.add(a.at, "period %s: %s is not never, immediately, count_N or timeout_S%s", quote(a.value), quote(item), meantPeriod(item))
+		return only
+	case kind == "count" && numbered:
+		return c.held(a, &p.Count, kind, n)
+	case kind == "timeout" && numbered:
+		return c.held(a, &p.Timeout, kind, n)
 	}
+	c.add(a.at, "period %s: %s is not never, immediately, count_N or timeout_S%s", quote(a.value), quote(item), meantPeriod(item))
+	return false
 }
 
 // meantPeriod looks at the word only: count5 and Count-5 mean count_N.
@@ -89,12 +93,13 @@ func meantPeriod(item string) string {
 	return meant(word, Never, "immediately", "count_N", "timeout_S")
 }
 
-func (c *checker) held(a attribute, where *int, kind, n string) {
+func (c *checker) held(a attribute, where *int, kind, n string) bool {
 	if *where != 0 {
 		c.add(a.at, "period %s: a second %s", quote(a.value), kind)
-		return
+		return false
 	}
 	*where = c.number(a, n)
+	return *where > 0
 }
 
 // number reads 1 to 10,000,000, written in digits only; -1 if it is anything else.
@@ -104,11 +109,15 @@ func (c *checker) number(a attribute, s string) int {
 		digits = digits && '0' <= r && r <= '9'
 		n = min(n*10+int(r-'0'), maxNumber+1)
 	}
+	what := a.name + " " + quote(s)
+	if s != a.value {
+		what = a.name + " " + quote(a.value) + ": " + quote(s)
+	}
 	switch {
 	case !digits:
-		c.add(a.at, "%s %s: %s is not a whole number", a.name, quote(a.value), quote(s))
+		c.add(a.at, "%s is not a whole number", what)
 	case n < 1 || n > maxNumber:
-		c.add(a.at, "%s %s: %s is not from 1 to %d", a.name, quote(a.value), quote(s), maxNumber)
+		c.add(a.at, "%s is not from 1 to %d", what, maxNumber)
 	default:
 		return n
 	}

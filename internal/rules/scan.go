@@ -282,7 +282,10 @@ func (s *scanner) attribute(e *element) (a attribute, err error) {
 	}
 	raw := s.text[from : from+end]
 	if i := strings.IndexByte(raw, '<'); i >= 0 {
-		return a, breaks(from+i, "< in the value of attribute %s: write &lt;, or is its closing quote missing?", a.name)
+		if strings.ContainsAny(raw[:i], "\r\n>") {
+			return a, breaks(a.at, "the value of attribute %s has no closing quote", a.name)
+		}
+		return a, breaks(from+i, "< in the value of attribute %s: write &lt;", a.name)
 	}
 	a.value = s.unescape(raw, from)
 	s.i = from + end + 1

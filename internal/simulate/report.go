@@ -9,27 +9,27 @@ import (
 // Report is what became of a Terminal's events. Confirmed, Refused and GivenUp
 // add up to Events.
 type Report struct {
-	Elapsed   time.Duration
-	Events    int // good events whose sending was begun (FaultNoAnswer is counted as a fault only)
-	Confirmed int // answered with code 0
-	Refused   int // answered with a code that is not tried again
-	GivenUp   int // not confirmed when the attempts or the time ran out
+	Elapsed   time.Duration `json:"elapsed_ns"`
+	Events    int           `json:"events"`    // good events whose sending was begun (FaultNoAnswer is counted as a fault only)
+	Confirmed int           `json:"confirmed"` // answered with code 0
+	Refused   int           `json:"refused"`   // answered with a code that is not tried again
+	GivenUp   int           `json:"given_up"`  // not confirmed when the attempts or the time ran out
 
-	Attempts  int               // sendings of good events
-	Errors    int               // of them without an answer
-	Uncertain int               // sendings whose answer was lost or not read: the event may stand there (again)
-	Codes     map[code.Code]int // answers to good events
+	Attempts  int               `json:"attempts"`  // sendings of good events
+	Errors    int               `json:"errors"`    // of them without an answer
+	Uncertain int               `json:"uncertain"` // sendings whose answer was lost or not read: the event may stand there (again)
+	Codes     map[code.Code]int `json:"codes"`     // answers to good events
 
-	Faults    map[Fault]*FaultReport
-	Templates map[string]int // confirmed, by template
-	Longest   time.Duration  // the longest wait for an answer
+	Faults    map[Fault]*FaultReport `json:"faults"`
+	Templates map[string]int         `json:"templates"`  // confirmed, by template
+	Longest   time.Duration          `json:"longest_ns"` // the longest wait for an answer
 }
 
 // FaultReport is what became of the sendings with one fault.
 type FaultReport struct {
-	Sent     int
-	NoAnswer int
-	Codes    map[code.Code]int
+	Sent     int               `json:"sent"`
+	NoAnswer int               `json:"no_answer"`
+	Codes    map[code.Code]int `json:"codes"`
 }
 
 func newReport() Report {

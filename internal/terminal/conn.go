@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"vestnik/internal/code"
 	"vestnik/internal/frame"
 )
 
@@ -50,7 +51,7 @@ func (c *conn) serve(ctx context.Context) {
 	for next == proceed && c.await() {
 		next = c.exchange(ctx)
 	}
-	if next == part {
+	if next != hangUp {
 		c.part(buf[:])
 	}
 }
@@ -110,7 +111,7 @@ func (c *conn) exchange(ctx context.Context) then {
 func (c *conn) answer(v verdict) then {
 	s := c.server
 	s.count.answer(v.code)
-	if s.opts.KeepAlive { // a client that only sends would fill the socket
+	if s.opts.KeepAlive || v.code != code.OK { // one short answer always fits the socket's buffer
 		_ = c.SetWriteDeadline(time.Now().Add(s.opts.FrameTimeout))
 	}
 	if _, err := c.Write(v.answer); err != nil {
@@ -118,11 +119,11 @@ func (c *conn) answer(v verdict) then {
 		return hangUp
 	}
 	switch {
-	case v.outOfStep:
+	case v.last:
 		return part
 	case s.opts.KeepAlive:
 		return proceed
-	case v.code == 0 && c.in.Buffered() == 0:
+	case v.code <= code.OK && c.in.Buffered() == 0:
 		return hangUp // all that was sent has been read: the answer is safe
 	}
 	return part

@@ -3,6 +3,7 @@ package terminal
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"sync"
 	"time"
 
@@ -56,12 +57,13 @@ func (d *dedup) Record(ctx context.Context, e *event.Event) error {
 			return ctx.Err()
 		}
 	}
-	defer close(mine.done)
-	if mine.err = d.rec.Record(ctx, e); mine.err != nil {
-		d.forget(mine)
-	}
+	mine.err = errNotRecorded // stays if the Recorder panics
+	defer d.settle(mine)
+	mine.err = d.rec.Record(ctx, e)
 	return mine.err
 }
+
+var errNotRecorded = errors.New("not recorded")
 
 // sight notes an event, or finds the earlier one that it repeats.
 func (d *dedup) sight(key digest) (mine, earlier *sighting) {
@@ -88,10 +90,15 @@ func (d *dedup) over(s *sighting, now time.Time) bool {
 	return age >= d.window || age < 0
 }
 
-func (d *dedup) forget(s *sighting) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.drop(s)
+// settle lets the repetitions go that wait for s; an event that was not
+// recorded is not repeated by anything.
+func (d *dedup) settle(s *sighting) {
+	if s.err != nil {
+		d.mu.Lock()
+		d.drop(s)
+		d.mu.Unlock()
+	}
+	close(s.done)
 }
 
 func (d *dedup) drop(s *sighting) {

@@ -14,9 +14,9 @@ import (
 
 // A verdict is the answer to a frame.
 type verdict struct {
-	code      code.Code
-	answer    []byte // a whole frame
-	outOfStep bool   // where the next frame would begin is not known
+	code   code.Code
+	answer []byte // a whole frame
+	last   bool   // the connection ends with it
 }
 
 // judge decides on a whole frame.
@@ -97,20 +97,20 @@ func (s *Server) refusal(c *conn, name string, e *event.Event, err error) verdic
 		line.Str("atm", e.Terminal).Str("event", e.ID)
 	}
 	line.Msg("message refused")
-	return verdict{ce.Code, s.frame(name, proatm.Result(ce.Code, ce.Text())), false}
+	return verdict{ce.Code, s.frame(name, proatm.Result(ce.Code, ce.Text())), c.overloaded}
 }
 
 // refuse answers a frame that is itself at fault; what follows it cannot be read.
 func (c *conn) refuse(h frame.Header, err *code.Error) then {
 	v := c.server.refusal(c, h.Name(), nil, err)
-	v.outOfStep = true
+	v.last = true
 	return c.answer(v)
 }
 
 // ignore closes without an answer. SPEC 1: anything but four printable ASCII
 // bytes (a TLS hello).
 func (c *conn) ignore(h frame.Header) then {
-	c.server.bad.Warn().Hex("signature", h.Signature[:]).Stringer("remote", c.RemoteAddr()).Msg("not our protocol, closed without an answer")
+	c.server.bad.Warn().Hex("signature", h.Signature[:]).Stringer("remote", c.RemoteAddr()).Msg("no signature, closed without an answer")
 	return hangUp
 }
 

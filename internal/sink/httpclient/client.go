@@ -51,7 +51,7 @@ func New(o Options) (*Client, error) {
 	}
 	b, err := newBase(o.URL, "Vestnik/"+o.Version)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("RemoteMonitoringUrl: %w", err)
 	}
 	c := &Client{base: b, timeout: o.Timeout, pool: newPool(o.MaxInFlight, idleLimit), dial: new(net.Dialer).DialContext}
 	if b.tls {

@@ -37,8 +37,12 @@ func (c *conn) exchange(ctx context.Context, b *base, r *request, timeout time.D
 	// Closing is final: no deadline set later can undo a cancellation.
 	stop := context.AfterFunc(ctx, func() { c.raw.Close() })
 	defer func() {
-		if !stop() && err != nil {
-			err = stepError("sending", context.Cause(ctx))
+		if stop() {
+			return
+		}
+		keep = false
+		if err != nil {
+			err = stepError("request in flight", ctx.Err())
 		}
 	}()
 	c.in.start()
@@ -50,8 +54,7 @@ func (c *conn) exchange(ctx context.Context, b *base, r *request, timeout time.D
 	if err != nil {
 		return Answer{}, false, answerError(err)
 	}
-	keep = c.drain(resp) && ctx.Err() == nil
-	return Answer{resp.StatusCode, resp.Header}, keep, nil
+	return Answer{resp.StatusCode, resp.Header}, c.drain(resp), nil
 }
 
 func (c *conn) send(b *base, r *request, timeout time.Duration) error {
@@ -81,7 +84,7 @@ func (c *conn) answer() (*http.Response, error) {
 	for {
 		resp, err := http.ReadResponse(c.br, nil)
 		if err != nil {
-			return nil, c.in.reason(err)
+			return nil, c.in.reason()
 		}
 		if resp.StatusCode < 100 || resp.StatusCode > 199 || resp.StatusCode == http.StatusSwitchingProtocols {
 			return resp, nil
@@ -92,7 +95,7 @@ func (c *conn) answer() (*http.Response, error) {
 // drain reads the rest of the answer and tells whether the connection is fit for
 // another request.
 func (c *conn) drain(resp *http.Response) bool {
-	if resp.Close || resp.StatusCode < 200 {
+	if resp.Close || resp.StatusCode < 200 || resp.ContentLength > maxBody {
 		return false
 	}
 	if resp.Body != http.NoBody {
@@ -137,10 +140,10 @@ func (l *limitedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// reason prefers what the connection said to what the parser made of it.
-func (l *limitedReader) reason(err error) error {
+// reason is why an answer could not be read: the connection, else the answer itself.
+func (l *limitedReader) reason() error {
 	if l.err != nil {
 		return l.err
 	}
-	return errors.Join(errNotHTTP, err)
+	return errNotHTTP
 }

@@ -25,7 +25,7 @@ func stepError(step string, err error) error { return fmt.Errorf("%s: %w", step,
 func (b *base) connectError(ctx context.Context, err error) error {
 	step := "connecting to " + b.address
 	if ctx.Err() != nil {
-		return stepError(step, context.Cause(ctx))
+		return stepError(step, ctx.Err())
 	}
 	return stepError(step, connectReason(err))
 }
@@ -72,13 +72,14 @@ func sendError(err error) error {
 
 func answerError(err error) error {
 	const step = "waiting for the answer"
+	var remote *net.OpError
 	switch {
 	case timedOut(err):
 		return stepError(step, errTimeout)
-	case errors.Is(err, errTooLong):
-		return stepError(step, errTooLong)
-	case errors.Is(err, errNotHTTP):
-		return stepError(step, errNotHTTP)
+	case err == errTooLong, err == errNotHTTP:
+		return stepError(step, err)
+	case errors.As(err, &remote) && remote.Op == "remote error": // TLS 1.3 refuses a client that late
+		return stepError(step, remote.Err)
 	}
 	return stepError(step, errEnded)
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -22,7 +23,10 @@ func ParseURL(raw string) (*url.URL, error) {
 	if strings.Contains(raw, "#") {
 		return nil, errors.New("the URL has a fragment (#…)")
 	}
-	if head := raw[:len(raw)-len(strings.TrimLeft(raw, schemeBytes))]; !strings.HasPrefix(raw[len(head):], "://") {
+	if rest := strings.TrimLeft(raw, schemeBytes); !strings.HasPrefix(rest, "://") {
+		if strings.HasPrefix(rest, ":/") {
+			return nil, errors.New("the URL is not valid: // is missing")
+		}
 		raw = "http://" + raw
 	}
 	u, err := url.Parse(raw)
@@ -34,6 +38,11 @@ func ParseURL(raw string) (*url.URL, error) {
 	}
 	if u.Hostname() == "" {
 		return nil, errors.New("the URL has no host")
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return nil, fmt.Errorf("port %s is not between 1 and 65535", port)
+		}
 	}
 	return u, nil
 }

@@ -1,11 +1,9 @@
-package router
+package streams
 
 import (
 	"fmt"
 	"strconv"
 	"strings"
-
-	"vestnik/streams"
 )
 
 // Headers of ROUTE's messages, beside the CloudEvents ones.
@@ -55,10 +53,10 @@ func ParsePosition(s string) (Position, error) {
 	return Position{f[0], seq, index, k}, nil
 }
 
-// resume is the position to go on from in the stream as it is now. If a later
+// Resume is the position to go on from in the stream as it is now. If a later
 // incarnation began at or before p, the numbers from there on were used again:
 // they are new events (DESIGN fact 7).
-func (p Position) resume(list []streams.Incarnation) Position {
+func (p Position) Resume(list []Incarnation) Position {
 	at := -1
 	for i, inc := range list {
 		if inc.ID == p.Incarnation {
@@ -77,8 +75,8 @@ func (p Position) resume(list []streams.Incarnation) Position {
 	return r
 }
 
-// before tells whether output k of event index of message seq is at or before p.
-func (p Position) covers(seq uint64, index, k int) bool {
+// Covers tells whether output k of event index of message seq is at or before p.
+func (p Position) Covers(seq uint64, index, k int) bool {
 	if seq != p.Seq {
 		return seq < p.Seq
 	}
@@ -88,8 +86,8 @@ func (p Position) covers(seq uint64, index, k int) bool {
 	return k <= p.K
 }
 
-// incarnationAt is the incarnation that a sequence belongs to.
-func incarnationAt(list []streams.Incarnation, seq uint64) string {
+// IncarnationAt is the incarnation that a sequence belongs to.
+func IncarnationAt(list []Incarnation, seq uint64) string {
 	id := ""
 	for _, inc := range list {
 		if inc.First <= seq {

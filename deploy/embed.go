@@ -1,0 +1,17 @@
+// Package deploy holds the files that a new installation begins with, as
+// `vestnik init` writes them. Tests load them, so they cannot rot.
+package deploy
+
+import "embed"
+
+// Names of the files, in the order in which to read them.
+const (
+	Config = "vestnik.conf"
+	Server = "nats.conf"
+	Rules  = "rules.xml"
+)
+
+// Files holds vestnik.conf, nats.conf and rules.xml.
+//
+//go:embed vestnik.conf nats.conf rules.xml
+var Files embed.FS

@@ -1,0 +1,213 @@
+package simulate
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"vestnik/internal/event"
+)
+
+// A View shows what a simulator does: a line per arrival or answer, a table at
+// the end. Safe for concurrent use; a View is not copied.
+type View struct {
+	Out   io.Writer
+	Color bool // severities in colour: for a terminal
+	JSON  bool // JSON lines instead of text, the summary too
+	Quiet bool // the summary only
+
+	mu sync.Mutex
+}
+
+// maxShown is how much of a message fits into a line.
+const maxShown = 60
+
+// Arrival shows an event that reached a monitoring system.
+func (v *View) Arrival(a Arrival) {
+	if v.Quiet {
+		return
+	}
+	if v.JSON {
+		v.json(a)
+		return
+	}
+	var marks []string
+	mark := func(on bool, text string) {
+		if on {
+			marks = append(marks, "["+text+"]")
+		}
+	}
+	mark(a.Replay != "", "replay "+a.Replay)
+	mark(a.Copy > 1 && !a.Repeat, fmt.Sprintf("copy %d", a.Copy))
+	mark(a.Repeat, "repeat")
+	mark(a.Disorder, "out of order")
+	mark(a.Problem != "", "invalid: "+a.Problem)
+	terminal := cmp.Or(a.Terminal, "-")
+	v.line(a.Time, terminal, a.Attr("severity"), a.Attr("device"), answerText(a.Status), a.Attr("message"), strings.Join(marks, " "))
+}
+
+func answerText(status int) string {
+	if status == 0 {
+		return "no answer"
+	}
+	return fmt.Sprint(status)
+}
+
+// sentLine is the JSON line of an attempt.
+type sentLine struct {
+	Time      time.Time    `json:"time"`
+	Terminal  string       `json:"terminal"`
+	Number    int          `json:"number"`
+	Template  string       `json:"template"`
+	Signature string       `json:"signature"`
+	Fault     Fault        `json:"fault,omitempty"`
+	Attempt   int          `json:"attempt"`
+	Attrs     []event.Attr `json:"attributes"`
+	Code      *int         `json:"code"` // null = no answer
+	Error     string       `json:"error,omitempty"`
+}
+
+// Sent shows an attempt of a Terminal; it fits Options.OnAnswer.
+func (v *View) Sent(s Sent, r Result, err error) {
+	if v.Quiet {
+		return
+	}
+	now, answer, notes := time.Now(), fmt.Sprintf("code %d", r.Code), ""
+	if err != nil {
+		answer, notes = "no answer", err.Error()
+	} else if r.Code != 0 {
+		notes = r.Code.String()
+	}
+	if v.JSON {
+		l := sentLine{now, s.Terminal, s.Number, s.Template, s.Signature, s.Fault, s.Attempt, s.Attrs, (*int)(&r.Code), ""}
+		if err != nil {
+			l.Code, l.Error = nil, err.Error()
+		}
+		v.json(l)
+		return
+	}
+	if s.Fault != "" {
+		notes = strings.TrimSpace("[fault " + string(s.Fault) + "] " + notes)
+	}
+	message, _ := event.Lookup(s.Attrs, "message")
+	severity, _ := event.Lookup(s.Attrs, "severity")
+	device, _ := event.Lookup(s.Attrs, "device")
+	v.line(now, s.Terminal, severity, device, answer, message, notes)
+}
+
+// line prints the columns that all simulators share.
+func (v *View) line(at time.Time, terminal, severity, device, answer, message, notes string) {
+	text := fmt.Sprintf("%s  %-8s  %s  %-4s  %-9s  %s", at.Format("15:04:05.000"), shown(terminal, 8),
+		v.severity(severity), shown(device, 6), answer, shown(message, maxShown))
+	if notes != "" {
+		text += "  " + shown(notes, 200)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	fmt.Fprintln(v.Out, text)
+}
+
+func (v *View) severity(s string) string {
+	text := fmt.Sprintf("%-8s", shown(s, 8))
+	colors := map[string]string{"critical": "31", "warning": "33", "normal": "32"}
+	if c := colors[s]; v.Color && c != "" {
+		return "\x1b[" + c + "m" + text + "\x1b[0m"
+	}
+	return text
+}
+
+// shown cuts a text to n characters and keeps it from controlling the screen.
+func shown(s string, n int) string {
+	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || !unicode.IsPrint(r) }), " ")
+	if r := []rune(s); len(r) > n {
+		return string(r[:n-1]) + "…"
+	}
+	return s
+}
+
+func (v *View) json(value any) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	e := json.NewEncoder(v.Out)
+	e.SetEscapeHTML(false)
+	e.Encode(value)
+}
+
+// A row of the summary; rows of 0 are left out unless they matter.
+type row struct {
+	name   string
+	n      int
+	always bool
+}
+
+func (v *View) table(title string, rows []row) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	fmt.Fprintf(v.Out, "\n%s\n", title)
+	w := tabwriter.NewWriter(v.Out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	for _, r := range rows {
+		if r.n != 0 || r.always {
+			fmt.Fprintf(w, "%d\t %s\n", r.n, r.name)
+		}
+	}
+	w.Flush()
+}
+
+// Counts shows the summary of a monitoring system.
+func (v *View) Counts(system string, c Counts) {
+	if v.JSON {
+		v.json(struct {
+			System string `json:"system"`
+			Counts
+		}{system, c})
+		return
+	}
+	rows := []row{
+		{"requests", c.Requests, true}, {"events, copies included", c.Events, true}, {"different events", c.Distinct, true},
+		{"confirmed", c.Confirmed, true}, {"repeats of confirmed events", c.Repeats, true}, {"out of order", c.Disorder, true},
+		{"invalid", c.Invalid, true}, {"replays", c.Replays, false}, {"without an answer", c.Unanswered, false},
+		{"polls for commands", c.Polls, false},
+	}
+	rows = append(rows, counted("answered with status %v", c.Status)...)
+	rows = append(rows, counted("confirmed, severity %v", c.Severities)...)
+	if len(c.Terminals) <= 20 {
+		rows = append(rows, counted("confirmed, terminal %v", c.Terminals)...)
+	}
+	v.table(system, rows)
+}
+
+// Report shows the summary of a Terminal.
+func (v *View) Report(r Report) {
+	if v.JSON {
+		v.json(r)
+		return
+	}
+	rows := []row{
+		{"events", r.Events, true}, {"confirmed", r.Confirmed, true}, {"refused", r.Refused, true}, {"given up", r.GivenUp, true},
+		{"attempts", r.Attempts, true}, {"without an answer", r.Errors, false}, {"sendings with unknown outcome", r.Uncertain, false},
+	}
+	rows = append(rows, counted("answered with code %d", r.Codes)...)
+	for _, f := range slices.Sorted(maps.Keys(r.Faults)) {
+		rows = append(rows, row{"sent with fault " + string(f), r.Faults[f].Sent, true},
+			row{"  of them without an answer", r.Faults[f].NoAnswer, false})
+		rows = append(rows, counted("  of them answered with code %d", r.Faults[f].Codes)...)
+	}
+	v.table(fmt.Sprintf("terminal: %s, %.1f events/s, longest answer %s", r.Elapsed.Round(time.Millisecond),
+		float64(r.Confirmed)/max(r.Elapsed.Seconds(), 0.001), r.Longest.Round(time.Millisecond)), rows)
+}
+
+func counted[K cmp.Ordered](format string, counts map[K]int) []row {
+	var rows []row
+	for _, k := range slices.Sorted(maps.Keys(counts)) {
+		rows = append(rows, row{fmt.Sprintf(format, k), counts[k], false})
+	}
+	return rows
+}

@@ -1,0 +1,52 @@
+package sink
+
+import "time"
+
+// breaker knows whether the sink is out (SPEC 4). It is pure: the caller has the
+// clock and the dice.
+type breaker struct {
+	backoff  Backoff
+	limit    int // rejections in a row that are an outage too
+	rejected int // in a row
+	failures int // of the sink, in a row; 0 = it is not out
+	until    time.Time
+	since    time.Time
+	err      string
+	rejects  bool // the outage is one of rejections
+}
+
+// open tells whether the sink is out.
+func (b *breaker) open() bool { return b.failures > 0 }
+
+// delivered closes the breaker; true if it was open.
+func (b *breaker) delivered() bool {
+	was := b.open()
+	b.rejected, b.failures, b.err, b.rejects = 0, 0, "", false
+	return was
+}
+
+// failed notes a failure that concerns the sink. probe = it was the probe: only
+// probes lengthen the pause, what else was in flight fails with the first.
+func (b *breaker) failed(err error, probe bool, now time.Time, dice float64) {
+	switch {
+	case !b.open():
+		b.since, b.failures = now, 1
+	case probe:
+		b.failures++
+	}
+	b.err = err.Error()
+	pause := max(b.backoff.Next(b.failures, dice), RetryAfter(err))
+	if until := now.Add(pause); probe || until.After(b.until) || b.failures == 1 {
+		b.until = until
+	}
+}
+
+// refused notes a rejection. After limit of them in a row the sink is out
+// (SPEC 4); while it is out each probe that is refused lengthens the pause.
+func (b *breaker) refused(err error, probe bool, now time.Time, dice float64) {
+	b.rejected++
+	if probe || !b.open() && b.rejected >= b.limit {
+		b.failed(err, probe, now, dice)
+		b.rejects = true
+	}
+}

@@ -1,0 +1,208 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/time/rate"
+
+	"vestnik/internal/event"
+	"vestnik/streams"
+)
+
+// session is one life of the runner between two readings of DONE. Its fields
+// belong to loop's goroutine.
+type session struct {
+	*Runner
+	js       jetstream.JetStream
+	done     jetstream.Stream
+	lanes    [3]lane
+	incoming [3]chan *item
+	busy     map[string]bool // terminals with a request in flight
+	flying   int             // requests in flight
+	results  chan result
+	recorded chan recordedMsg
+	requests context.Context // of what is in flight
+	asides   asides
+	known    map[string]known // from DONE, of events still to be met in ROUTE
+	breaker  breaker
+	probing  bool
+	share    Share
+	turn     int // requests since the last one for an event set aside
+	limiter  *rate.Limiter
+	unsaid   time.Time // when Stats were told last
+}
+
+// known is what DONE says of an event.
+type known struct {
+	final    bool
+	aside    bool
+	attempts int
+}
+
+type result struct {
+	items []*item
+	err   error
+	probe bool
+	now   time.Time
+}
+
+type recordedMsg struct {
+	list []streams.Outcome
+	seq  uint64
+}
+
+// unrecorded bounds the deliveries whose outcome is not in DONE: what a crash
+// may repeat.
+const unrecorded = 256
+
+func (r *Runner) session(ctx context.Context) error {
+	s := &session{Runner: r, busy: map[string]bool{}, known: map[string]known{},
+		results: make(chan result, r.opts.MaxInFlight), recorded: make(chan recordedMsg, 16),
+		breaker: breaker{backoff: r.opts.Retry, limit: rejectionLimit}}
+	if r.opts.RateLimit > 0 {
+		s.limiter = rate.NewLimiter(rate.Limit(r.opts.RateLimit), max(1, int(r.opts.RateLimit/10)))
+	}
+	var err error
+	if s.js, err = jetstream.New(r.nc); err != nil {
+		return fmt.Errorf("JetStream: %w", err)
+	}
+	lost := r.nc.StatusChanged(nats.RECONNECTING, nats.CLOSED)
+	defer r.nc.RemoveStatusListener(lost)
+	if _, err := streams.Await(ctx, s.js, streams.Route); err != nil {
+		return err
+	}
+	if s.done, err = streams.Await(ctx, s.js, streams.Done); err != nil {
+		return err
+	}
+	if err := s.recall(ctx); err != nil {
+		return err
+	}
+	return s.run(ctx, lost)
+}
+
+// recall writes what a lost connection left unrecorded and reads DONE: what is
+// final is skipped, what was set aside stays so.
+func (s *session) recall(ctx context.Context) error {
+	if err := s.rec.flush(ctx, s.js, nil); err != nil {
+		return err
+	}
+	from, err := s.mark(ctx)
+	if err != nil {
+		return err
+	}
+	subjects := []string{streams.DoneSink(s.opts.Name)}
+	err = streams.Scan(ctx, s.js, streams.Done, streams.From{Subjects: subjects, Seq: from + 1}, func(m jetstream.Msg) error {
+		list, err := streams.ParseOutcomes(m.Data())
+		if err != nil {
+			s.opts.Log.Error().Err(err).Uint64("seq", streams.Seq(m)).Msg("DONE holds what is no outcome")
+			return nil
+		}
+		for _, o := range list {
+			s.learn(o, streams.Seq(m))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	s.opts.Log.Info().Int("known", len(s.known)).Int("aside", len(s.asides.byID)).Msg("outcomes read")
+	return nil
+}
+
+func (s *session) learn(o streams.Outcome, seq uint64) {
+	s.known[o.ID] = known{final: streams.Final(o.State), aside: o.State == streams.StateAside, attempts: o.Attempts}
+	if o.State == streams.StateAside {
+		s.asides.put(o, seq)
+	} else {
+		s.asides.drop(o.ID)
+	}
+}
+
+// mark is up to where DONE need not be read: ROUTE is rid of those events.
+func (s *session) mark(ctx context.Context) (uint64, error) {
+	m, err := s.done.GetLastMsgForSubject(ctx, streams.DoneMark(s.opts.Name))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read the mark in DONE: %w", err)
+	}
+	return streams.ParseMark(m.Data), nil
+}
+
+// run starts the readers of the lanes and the recorder, and ends with them.
+func (s *session) run(ctx context.Context, lost <-chan nats.Status) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	requests, hard := context.WithCancel(context.WithoutCancel(ctx))
+	defer hard()
+	s.requests = requests
+	failed := make(chan error, 4) // three lanes and the recorder
+	var wg sync.WaitGroup
+	for i, name := range streams.Lanes {
+		s.incoming[i] = make(chan *item, 16)
+		wg.Go(func() { failed <- s.readLane(ctx, name, s.incoming[i]) })
+	}
+	recording, stopRecording := context.WithCancel(context.WithoutCancel(ctx))
+	wg.Go(func() { failed <- s.rec.run(recording, s.js, s.onRecorded(recording)) })
+	err := s.loop(ctx, failed, lost)
+	s.land(hard)
+	stopRecording()
+	cancel()
+	wg.Wait()
+	last, stop := context.WithTimeout(context.WithoutCancel(ctx), s.opts.StopTimeout)
+	defer stop()
+	return errors.Join(err, s.rec.flush(last, s.js, nil))
+}
+
+func (s *session) onRecorded(ctx context.Context) func([]streams.Outcome, uint64) {
+	return func(list []streams.Outcome, seq uint64) {
+		select {
+		case s.recorded <- recordedMsg{list, seq}:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// readLane hands the events of a lane to the loop, in the queue's order.
+func (s *session) readLane(ctx context.Context, name string, to chan<- *item) error {
+	from := streams.From{Subjects: []string{streams.OutLane(s.opts.Name, name)}, Ahead: max(s.opts.Ahead/4, 1)}
+	return streams.Follow(ctx, s.js, streams.Route, from, func(m jetstream.Msg) error {
+		it, err := s.newItem(m)
+		if err != nil {
+			s.opts.Log.Error().Err(err).Str("subject", m.Subject()).Uint64("seq", streams.Seq(m)).Msg("the queue holds what is no event")
+			return nil
+		}
+		select {
+		case to <- it:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+}
+
+func (s *session) newItem(m jetstream.Msg) (*item, error) {
+	h := m.Headers()
+	e, err := event.FromHeader(event.Header(h), m.Data())
+	if err != nil {
+		return nil, err
+	}
+	if e.Attrs, err = s.opts.Attributes(e.Raw); err != nil {
+		return nil, fmt.Errorf("event %s: %w", e.ID, err)
+	}
+	it := &item{e: e, seq: streams.Seq(m)}
+	it.ttl, _ = strconv.Atoi(h.Get(streams.HeaderTTL)) // absent = 0
+	if rel := h.Get(streams.HeaderRelease); rel != "" {
+		it.release, _, _ = strings.Cut(rel, ".")
+	}
+	return it, nil
+}
