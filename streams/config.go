@@ -86,9 +86,7 @@ func Ensure(ctx context.Context, js jetstream.JetStream, want jetstream.StreamCo
 
 // Await waits until a stream that another program makes is there.
 func Await(ctx context.Context, js jetstream.JetStream, name string) (jetstream.Stream, error) {
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	for pause := 2 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
 		s, err := js.Stream(ctx, name)
 		if err == nil {
 			return s, nil
@@ -96,7 +94,7 @@ func Await(ctx context.Context, js jetstream.JetStream, name string) (jetstream.
 		select {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("wait for stream %s: %w (last answer: %v)", name, ctx.Err(), err)
-		case <-tick.C:
+		case <-time.After(pause):
 		}
 	}
 }

@@ -2,6 +2,7 @@ package streams
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -56,6 +57,9 @@ func Follow(ctx context.Context, js jetstream.JetStream, stream string, from Fro
 	}
 }
 
+// ErrEnough ends a Scan early, without an error.
+var ErrEnough = errors.New("enough")
+
 // Scan hands to f what the stream holds now, in order, and returns.
 func Scan(ctx context.Context, js jetstream.JetStream, stream string, from From, f func(jetstream.Msg) error) error {
 	cons, err := js.OrderedConsumer(ctx, stream, from.consumer())
@@ -80,7 +84,9 @@ func Scan(ctx context.Context, js jetstream.JetStream, stream string, from From,
 		if err != nil {
 			return fmt.Errorf("read %s: %w", stream, err)
 		}
-		if err := f(msg); err != nil {
+		if err := f(msg); errors.Is(err, ErrEnough) {
+			return nil
+		} else if err != nil {
 			return err
 		}
 		if meta.NumPending == 0 {

@@ -69,6 +69,10 @@ func Suppressed(sink, terminal string) string {
 func DoneOne(sink, terminal string) string { return "done." + token(sink) + "." + Terminal(terminal) }
 func DoneBatch(sink string) string         { return "done." + token(sink) + ".batch" }
 
+// DoneDiscarded carries events given up because the store was full; the sink
+// listens to it.
+func DoneDiscarded(sink string) string { return "done." + token(sink) + ".discarded" }
+
 // DoneMark records up to where DONE has been applied to ROUTE (package keeper).
 func DoneMark(sink string) string { return "mark." + token(sink) }
 

@@ -148,18 +148,25 @@ func printExplanationJSON(out io.Writer, x rules.Explanation, sinks []string) er
 }
 
 func printExplanation(out io.Writer, x rules.Explanation, sinks []string) {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "INDEX\tLINE\tRULE\tATTRIBUTES\tRESULT\tWHY")
-	for _, s := range x.Steps {
-		fmt.Fprintf(w, "%d\t%d\t%s\t%d of %d\t%s\t%s\n", s.Rule.Index, s.Rule.Line, ruleName(s.Rule.Name),
-			s.Matched, len(s.Rule.Attrs), stepResult(s), s.Why)
+	if len(x.Steps) > 0 {
+		printSteps(out, x.Steps)
 	}
-	w.Flush()
 	why := "No rule matches"
 	if r := x.Verdict.Rule; r != nil {
 		why = "Rule " + ruleName(r.Name) + " decides"
 	}
-	fmt.Fprintf(out, "\n%s: the event is %s.\n", why, x.Verdict.Params.Outcome(sinks))
+	fmt.Fprintf(out, "%s: the event is %s.\n", why, x.Verdict.Params.Outcome(sinks))
+}
+
+func printSteps(out io.Writer, steps []rules.Step) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "INDEX\tLINE\tRULE\tATTRIBUTES\tRESULT\tWHY")
+	for _, s := range steps {
+		fmt.Fprintf(w, "%d\t%d\t%s\t%d of %d\t%s\t%s\n", s.Rule.Index, s.Rule.Line, ruleName(s.Rule.Name),
+			s.Matched, len(s.Rule.Attrs), stepResult(s), s.Why)
+	}
+	w.Flush()
+	fmt.Fprintln(out)
 }
 
 func stepResult(s rules.Step) string {

@@ -13,15 +13,62 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vestnik/internal/cli"
 	"vestnik/internal/code"
 	"vestnik/internal/frame"
 	"vestnik/internal/simulate"
 )
 
-type sendOptions struct {
+// portFlags say how a terminal port is reached. What they leave open comes from
+// the configuration, if -c names one.
+type portFlags struct {
 	addr, signature string
 	little          bool
-	timeout         time.Duration
+}
+
+func (p *portFlags) add(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&p.addr, "addr", "127.0.0.1:3333", "`HOST:PORT` of the terminal port (with -c: terminal.listen)")
+	f.StringVar(&p.signature, "signature", "URAL", "4 characters (with -c: MSG_SIGNATURE)")
+	f.BoolVar(&p.little, "little", false, "the size is little-endian (with -c: terminal.byte_order)")
+}
+
+func (p *portFlags) complete(cmd *cobra.Command) error {
+	file := globalsOf(cmd).config
+	if file == "" {
+		return nil
+	}
+	cfg, err := cli.Load(file)
+	if err != nil {
+		return err
+	}
+	order, err := frame.ParseOrder(cfg.Terminal.ByteOrder)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	open := func(name string) bool { return !cmd.Flags().Changed(name) }
+	if open("addr") {
+		p.addr = cfg.Terminal.Listen
+	}
+	if open("signature") && cfg.Terminal.MsgSignature != "" {
+		p.signature = cfg.Terminal.MsgSignature
+	}
+	if open("little") {
+		p.little = order == frame.LittleEndian
+	}
+	return nil
+}
+
+func (p *portFlags) order() frame.Order {
+	if p.little {
+		return frame.LittleEndian
+	}
+	return frame.BigEndian
+}
+
+type sendOptions struct {
+	portFlags
+	timeout time.Duration
 }
 
 // sendCommand sends one message as the terminal application would.
@@ -40,14 +87,14 @@ It succeeds only if the answer's code is 0.`,
 			if err != nil {
 				return err
 			}
+			if err := o.complete(cmd); err != nil {
+				return err
+			}
 			return send(cmd.Context(), cmd.OutOrStdout(), o, body)
 		},
 	}
-	f := cmd.Flags()
-	f.StringVar(&o.addr, "addr", "127.0.0.1:3333", "host:port of the terminal port")
-	f.StringVar(&o.signature, "signature", "URAL", "4 characters")
-	f.BoolVar(&o.little, "little", false, "the size is little-endian, as terminal.byte_order: little has it")
-	f.DurationVar(&o.timeout, "timeout", 40*time.Second, "how long to wait, connecting included")
+	o.add(cmd)
+	cmd.Flags().DurationVar(&o.timeout, "timeout", 40*time.Second, "how long to wait, connecting included")
 	return cmd
 }
 
@@ -73,7 +120,7 @@ func readMessage(stdin io.Reader, name string) ([]byte, error) {
 func send(ctx context.Context, out io.Writer, o sendOptions, body []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
-	answer, err := simulate.Send(ctx, o.addr, o.signature, byteOrder(o.little), body)
+	answer, err := simulate.Send(ctx, o.addr, o.signature, o.order(), body)
 	if err != nil {
 		return explainSend(o, err)
 	}
@@ -90,18 +137,11 @@ func send(ctx context.Context, out io.Writer, o sendOptions, body []byte) error 
 	return nil
 }
 
-func byteOrder(little bool) frame.Order {
-	if little {
-		return frame.LittleEndian
-	}
-	return frame.BigEndian
-}
-
 // explainSend says what to do.
 func explainSend(o sendOptions, err error) error {
 	switch {
 	case errors.Is(err, simulate.ErrNoConnection):
-		return fmt.Errorf("no connection to %s: %s; is the edge running, and is this its terminal.listen? (--addr HOST:PORT)", o.addr, reason(err))
+		return fmt.Errorf("no connection to %s: %s; is the edge running, and is this its terminal.listen? (--addr HOST:PORT)", o.addr, networkReason(err))
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("no answer from %s within %s; with a terminal.byte_order other than ours the edge waits for more (--little)", o.addr, o.timeout)
 	case errors.Is(err, simulate.ErrNoAnswer):
@@ -110,8 +150,8 @@ func explainSend(o sendOptions, err error) error {
 	return fmt.Errorf("send to %s: %w", o.addr, err)
 }
 
-// reason is what the operating system says, without the addresses.
-func reason(err error) string {
+// networkReason is what the operating system says, without the addresses.
+func networkReason(err error) string {
 	var op *net.OpError
 	if !errors.As(err, &op) {
 		return err.Error()

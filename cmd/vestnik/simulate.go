@@ -52,9 +52,10 @@ func colorTerminal(out io.Writer) bool {
 type terminalFlags struct {
 	simulate.Options
 	outputFlags
-	little, list, wait bool
-	faults             []string
-	once, templates    string
+	port            portFlags
+	list, wait      bool
+	faults          []string
+	once, templates string
 }
 
 func simulateTerminalCommand() *cobra.Command {
@@ -80,15 +81,13 @@ Faults: garbage, truncated, signature, malformed, slow, noanswer.`,
 }
 
 func (o *terminalFlags) addFlags(cmd *cobra.Command) {
+	o.port.add(cmd)
 	f := cmd.Flags()
-	f.StringVar(&o.Addr, "addr", "127.0.0.1:3333", "host:port of the terminal port")
-	f.BoolVar(&o.little, "little", false, "the size is little-endian")
 	f.StringSliceVar(&o.ATM, "atm", []string{"00000040"}, "atm numbers")
 	f.IntVar(&o.Terminals, "terminals", 0, "terminals at once, further numbers follow the last atm (default: one per atm)")
 	f.Float64Var(&o.Rate, "rate", 1, "events per second in all, 0 = as fast as answers come")
 	f.IntVar(&o.Count, "count", 0, "how many events, 0 = no limit")
 	f.DurationVar(&o.Duration, "duration", 0, "how long, 0 = no limit")
-	f.StringVar(&o.Signature, "signature", "URAL", "4 characters")
 	f.Float64Var(&o.JSONShare, "json-share", 0, "share of events with signature JSON, 0 to 1")
 	f.BoolVar(&o.KeepAlive, "keep-alive", false, "one connection for all events of a terminal")
 	f.DurationVar(&o.RetryPause, "retry-pause", time.Second, "after codes 6, 7, 8 and connection errors")
@@ -121,7 +120,7 @@ func simulateTerminal(ctx context.Context, out io.Writer, o terminalFlags) error
 	answered := o.wait
 	o.OnAnswer = func(s simulate.Sent, r simulate.Result, err error) {
 		if !answered && errors.Is(err, simulate.ErrNoConnection) && ctx.Err() == nil {
-			first = explainSend(sendOptions{addr: o.Addr}, err)
+			first = explainSend(sendOptions{portFlags: o.port}, err)
 			stop()
 			return
 		}
@@ -144,7 +143,7 @@ func simulateTerminal(ctx context.Context, out io.Writer, o terminalFlags) error
 
 // complete turns flags into simulate.Options.
 func (o *terminalFlags) complete() (err error) {
-	o.Order = byteOrder(o.little)
+	o.Addr, o.Signature, o.Order = o.port.addr, o.port.signature, o.port.order()
 	if o.Faults, err = parseFaults(o.faults); err != nil {
 		return err
 	}
@@ -180,14 +179,13 @@ func parseFaults(list []string) (map[simulate.Fault]float64, error) {
 
 // listTemplates prints each template's fields as they stand in the file.
 func listTemplates(out io.Writer, all []simulate.Template) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tWEIGHT\tFIELDS")
+	w := tabwriter.NewWriter(out, 0, 0, 1, ' ', 0)
 	for _, t := range all {
-		var fields []string
+		fmt.Fprintf(w, "[%s %d]\n", t.Name, t.Weight)
 		for _, f := range t.Fields {
-			fields = append(fields, fmt.Sprintf("%s=%q", f.Name, f.Value))
+			fmt.Fprintf(w, "  %s\t= %s\n", f.Name, f.Value)
 		}
-		fmt.Fprintf(w, "%s\t%d\t%s\n", t.Name, t.Weight, strings.Join(fields, " "))
+		fmt.Fprintln(w)
 	}
 	return w.Flush()
 }

@@ -108,7 +108,7 @@ func (o *monitorFlags) run(ctx context.Context, out io.Writer, m *simulate.Monit
 	m.OnArrival(view.Arrival)
 	ln, err := net.Listen("tcp", o.listen)
 	if err != nil {
-		return fmt.Errorf("cannot listen on %s: %s; another program may have the port (--listen HOST:PORT)", o.listen, reason(err))
+		return fmt.Errorf("cannot listen on %s: %s; another program may have the port (--listen HOST:PORT)", o.listen, networkReason(err))
 	}
 	if !o.json && !o.quiet {
 		fmt.Fprintf(out, "%s listens on http://%s\n", system, ln.Addr())
@@ -148,23 +148,23 @@ func parseMatch(s string) (simulate.Match, error) {
 
 // serve runs the server and, beside it, the faults that last for a while.
 func (o *monitorFlags) serve(ctx context.Context, m *simulate.Monitor, ln net.Listener) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var wg sync.WaitGroup
+	failed := make(chan error, 1)
 	for d, set := range o.faults(m) {
 		wg.Go(func() {
 			if err := lasting(ctx, o.after, d, set); err != nil {
-				cancel(err) // a port that cannot come back ends the program
+				failed <- err // only vanish can: a port that does not come back ends the program
+				cancel()
 			}
 		})
 	}
 	err := m.Serve(ctx, ln)
-	if cause := context.Cause(ctx); cause != ctx.Err() {
-		err = errors.Join(err, cause)
-	}
-	cancel(nil)
+	cancel()
 	wg.Wait()
-	return err
+	close(failed)
+	return errors.Join(err, <-failed)
 }
 
 // faults gives how long each fault lasts and what switches it.
@@ -191,17 +191,17 @@ func (o *monitorFlags) faults(m *simulate.Monitor) iter.Seq2[time.Duration, func
 
 // lasting switches a fault on after a while and off again; d = 0 means never.
 func lasting(ctx context.Context, after, d time.Duration, set func(on bool) error) error {
-	if d <= 0 || !wait(ctx, after) {
+	if d <= 0 || !passed(ctx, after) {
 		return nil
 	}
-	if err := set(true); err != nil || !wait(ctx, d) {
+	if err := set(true); err != nil || !passed(ctx, d) {
 		return err
 	}
 	return set(false)
 }
 
-// wait tells whether d passed before ctx ended.
-func wait(ctx context.Context, d time.Duration) bool {
+// passed tells whether d passed before ctx ended.
+func passed(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

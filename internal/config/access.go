@@ -13,6 +13,9 @@ const (
 
 var sinkNames = []string{Uralsib, Proxima}
 
+// KnownSinks lists the sinks of this version, configured or not.
+func KnownSinks() []string { return slices.Clone(sinkNames) }
+
 // Sink is the settings of a sink, nil if the configuration has none for it.
 func (c *Config) Sink(name string) *Sink {
 	if to := c.Sinks.named(name); to != nil {

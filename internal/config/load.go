@@ -21,31 +21,54 @@ import (
 // fs.ErrNotExist. Beyond the file, its includes and the variables that it
 // refers to, nothing is read: see Config.Files.
 func Load(path string) (*Config, error) {
-	text, err := os.ReadFile(path)
+	parsed, twice, err := parse(path)
 	if err != nil {
-		return nil, plain(path, err)
+		return nil, err
 	}
-	if ps := encoding(path, text); ps != nil {
-		return nil, ps
-	}
-	seen := scanFile(path, string(text))
-	if len(seen.includes) > 0 {
-		return nil, seen.includes.err(path)
-	}
-	m, err := conf.ParseFileWithChecks(path)
-	if err != nil {
-		return nil, syntax(path, seen, err)
-	}
-	if len(seen.values) > 0 {
-		return nil, seen.values.err(path)
-	}
-	parsed := tree(m, place{path, 1, 1})
 	c, ps := read(path, parsed)
-	if err := append(seen.duplicates(parsed), ps...).err(path); err != nil {
+	if err := append(twice, ps...).err(path); err != nil {
 		return nil, err
 	}
 	c.Digest, err = digest(path, parsed.files())
 	return c, err
+}
+
+// Syntax checks a file of the same syntax whose settings are another's, such as
+// nats.conf, and gives its digest. It finds what nats-server passes over: the
+// same setting given twice.
+func Syntax(path string) (sha256 string, err error) {
+	parsed, twice, err := parse(path)
+	if err != nil {
+		return "", err
+	}
+	if err := twice.err(path); err != nil {
+		return "", err
+	}
+	return digest(path, parsed.files())
+}
+
+// parse reads a file. Settings given twice are problems, but not in the way of others.
+func parse(path string) (parsed block, twice Problems, err error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, nil, plain(path, err)
+	}
+	if ps := encoding(path, text); ps != nil {
+		return nil, nil, ps
+	}
+	seen := scanFile(path, string(text))
+	if err := seen.includes.err(path); err != nil {
+		return nil, nil, err
+	}
+	m, err := conf.ParseFileWithChecks(path)
+	if err != nil {
+		return nil, nil, syntax(path, seen, err)
+	}
+	if err := seen.values.err(path); err != nil {
+		return nil, nil, err
+	}
+	parsed = tree(m, place{path, 1, 1})
+	return parsed, seen.duplicates(parsed), nil
 }
 
 // plain is an error of the operating system as "FILE: what is wrong".

@@ -57,8 +57,6 @@ func (s *scanner) block(braced bool) bool {
 		case c == '{' && !braced: // the whole file in braces, as JSON
 			s.pos++
 			s.block(true)
-		case c == ',' || c == ';':
-			s.pos++
 		default:
 			s.setting()
 		}
@@ -70,6 +68,7 @@ func (s *scanner) setting() {
 	at, name, quoted := s.name()
 	if !quoted && strings.EqualFold(name, "include") && s.pos < len(s.text) && isSpace(s.text[s.pos:]) {
 		s.include(at)
+		s.terminator()
 		return
 	}
 	k := key{strings.Join(append(slices.Clone(s.path), name), "/"), at}
@@ -88,6 +87,15 @@ func (s *scanner) setting() {
 	s.path = append(s.path, name)
 	s.value(k)
 	s.path = s.path[:len(s.path)-1]
+	s.terminator()
+}
+
+// terminator passes the one comma or semicolon that may stand behind a value.
+func (s *scanner) terminator() {
+	s.upTo(len(s.text[s.pos:]) - len(strings.TrimLeft(s.text[s.pos:], " \t")))
+	if s.pos < len(s.text) && strings.IndexByte(",;", s.text[s.pos]) >= 0 {
+		s.pos++
+	}
 }
 
 // name reads a key, quoted or up to a blank or separator.

@@ -36,6 +36,10 @@ func (w *writer) block(path string, depth int) {
 		fmt.Fprintf(&w.out, w.pick("key", "%s", "'%s'", "\"%s\""), name)
 		w.out.WriteString(w.pick("separator", ": ", " = ", " ", "=", " : ", ":"))
 		w.value(strings.TrimPrefix(path+"/"+name, "/"), depth)
+		if strings.HasSuffix(w.out.String(), "\n)") { // nothing else may follow
+			w.out.WriteString("\n")
+			continue
+		}
 		w.out.WriteString(w.pick("end", "\n", "\r\n", "\n\n", " # a: comment {\n", " // b: [\n", ", ", "; ", "\n# c = 'd\n"))
 	}
 }
@@ -58,7 +62,7 @@ func (w *writer) value(path string, depth int) {
 		return
 	}
 	w.out.WriteString(w.pick("simple", "1", "1k", "2GB", "-3", "1.5", "on", "text", "\"a: {#\"", "'b \\ } ]'", "\"q\\\"r: s\"",
-		"127.0.0.1:4222", "30d", "2026-01-02T03:04:05Z", "nats://h:1/x#y", "(\nblock: text\n)\n"))
+		"127.0.0.1:4222", "30d", "2026-01-02T03:04:05Z", "nats://h:1/x#y", "(\nblock: text\n)"))
 }
 
 // What the scan sees is what the parser sees; what it finds twice was written twice.

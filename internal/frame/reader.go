@@ -6,8 +6,8 @@ import "io"
 // fits, header and body, in one Read.
 const BufferSize = 4096
 
-// slack is read for behind a frame that needs a larger buffer, so that Buffered
-// tells of bytes behind it.
+// slack is the space behind a frame that needs a larger buffer, so that
+// Buffered tells of bytes behind it.
 const slack = 512
 
 // Reader takes frames from a connection, with as few Reads as it can. It may
@@ -87,7 +87,11 @@ func (r *Reader) makeRoom(n int) {
 	}
 	buf := r.buf
 	if r.from == 0 {
-		buf = make([]byte, max(HeaderSize, min(2*len(r.buf), n+slack), len(r.buf)+1))
+		size := max(HeaderSize, 2*len(r.buf))
+		if size > n {
+			size = n + slack // the last step
+		}
+		buf = make([]byte, size)
 	}
 	r.to = copy(buf, r.buf[r.from:r.to])
 	r.from, r.buf = 0, buf

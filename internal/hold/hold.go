@@ -43,6 +43,14 @@ type Group struct {
 // Full tells whether the count is reached.
 func (g *Group) Full() bool { return g.Terms.Count > 0 && len(g.Items) >= g.Terms.Count }
 
+// Settled is a release whose events are all in the sinks' queues: what the
+// group held up to Release is of no more use.
+type Settled struct {
+	Group   Key
+	Release uint64 // sequence of the rt.release message
+	At      time.Time
+}
+
 // Book holds all groups. Its zero value is empty and ready.
 type Book struct {
 	groups map[Key]*Group

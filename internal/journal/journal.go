@@ -30,7 +30,8 @@ type Options struct {
 	MaxBytes   int           // of the events in one message, default 256 KiB
 	Deadline   time.Duration // for one commit, default 4 s: beyond, code 6
 	// Committed, if set, is called after each commit with the message's sequence
-	// and its events, in order, by one goroutine. It must not block.
+	// and its events, in order, by one goroutine; sequence 0 = the outcome is not
+	// known, the events may be stored. It must not block.
 	Committed func(seq uint64, events []*event.Event)
 }
 
@@ -188,7 +189,11 @@ func (j *Journal) commit(g *group) {
 	start := time.Now()
 	seq, err := j.publish(g)
 	g.took, g.last = time.Since(start), len(g.entries)
-	if err == nil && j.opts.Committed != nil {
+	switch {
+	case j.opts.Committed == nil:
+	case err != nil:
+		j.opts.Committed(0, nil)
+	default:
 		j.opts.Committed(seq, append([]*event.Event(nil), g.events...))
 	}
 	for i, w := range g.entries {

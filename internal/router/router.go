@@ -48,6 +48,8 @@ type Options struct {
 	Signatures map[string][]string
 	// Load reads the rules file anew.
 	Load func() (*rules.Set, error)
+	// Feed, if the journal is in the same process, saves reading EVENTS back.
+	Feed *Feed
 	// Now is the clock, time.Now if nil. It must carry the monotonic reading.
 	Now func() time.Time
 	Log zerolog.Logger
@@ -62,15 +64,7 @@ type Router struct {
 	stats  counters
 
 	mu      sync.Mutex
-	settled []Settled
-}
-
-// Settled is a release whose events are all in the sinks' queues: what the
-// group held up to Release is of no more use.
-type Settled struct {
-	Group   hold.Key
-	Release uint64 // sequence of the rt.release message
-	At      time.Time
+	settled []hold.Settled
 }
 
 type reload struct {
@@ -141,7 +135,7 @@ func (r *Router) Reload(ctx context.Context) error {
 func (r *Router) Rules() *rules.Set { return r.set.Load() }
 
 // Settled returns the releases that were complete before t, and forgets them.
-func (r *Router) Settled(t time.Time) []Settled {
+func (r *Router) Settled(t time.Time) []hold.Settled {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n := 0
@@ -156,7 +150,7 @@ func (r *Router) Settled(t time.Time) []Settled {
 func (r *Router) settle(g hold.Key, release uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.settled = append(r.settled, Settled{g, release, r.opts.Now()})
+	r.settled = append(r.settled, hold.Settled{Group: g, Release: release, At: r.opts.Now()})
 }
 
 type counters struct {

@@ -143,25 +143,31 @@ func (s *session) tellStopped(stopped bool) {
 type input struct {
 	seq    uint64
 	events []*event.Event
+	err    error
 }
 
 // read follows EVENTS from the position on.
 func (s *session) read(ctx context.Context) (<-chan input, <-chan error) {
 	inputs, failed := make(chan input, 2), make(chan error, 1)
-	from := streams.From{Seq: max(s.pos.Seq, 1), Ahead: ahead}
+	hand := func(in input) error {
+		if in.err != nil { // not written by us: nothing of it can be delivered
+			s.opts.Log.Error().Err(in.err).Uint64("seq", in.seq).Msg("EVENTS holds what is no event")
+		}
+		select {
+		case inputs <- in:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	next := max(s.pos.Seq, 1)
 	go func() {
-		failed <- streams.Follow(ctx, s.js, streams.Events, from, func(m jetstream.Msg) error {
-			events, err := event.Parse(event.Header(m.Headers()), m.Data())
-			if err != nil { // not written by us: nothing of it can be delivered
-				s.opts.Log.Error().Err(err).Str("subject", m.Subject()).Uint64("seq", streams.Seq(m)).Msg("EVENTS holds what is no event")
-			}
-			select {
-			case inputs <- input{streams.Seq(m), events}:
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		})
+		if s.opts.Feed != nil {
+			failed <- s.opts.Feed.follow(ctx, s.js, next, hand)
+			return
+		}
+		from := streams.From{Seq: next, Ahead: ahead}
+		failed <- streams.Follow(ctx, s.js, streams.Events, from, func(m jetstream.Msg) error { return hand(parseInput(m)) })
 	}()
 	return inputs, failed
 }
@@ -184,6 +190,8 @@ func (s *session) event(ctx context.Context, seq uint64, index int, e *event.Eve
 	if done.Covers(seq, index, 1<<30) && seq != done.Seq {
 		return nil
 	}
+	own := *e // a feed's events are the terminal port's too
+	e = &own
 	if e.Attrs == nil {
 		attrs, err := proatm.Attributes(e.Raw)
 		if err != nil {

@@ -35,6 +35,9 @@ func (s *Set) Explain(attrs []event.Attr) Explanation {
 		}
 		x.Steps = append(x.Steps, step)
 	}
+	if list := x.Matching(); len(list) == 1 {
+		x.Steps[list[0].Rule.Index].Why = "the only rule that matches"
+	}
 	return x
 }
 

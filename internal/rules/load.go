@@ -7,7 +7,7 @@ import (
 )
 
 // MaxSize is the size of the largest file that is read.
-const MaxSize = 4 << 20
+const MaxSize = 512 << 10
 
 // Sinks are the names that an attribute sinks may hold unless WithSinks says otherwise.
 var Sinks = []string{"uralsib", "proxima", "mailbox"}

@@ -155,7 +155,9 @@ func (b *book) confirm(a Arrival) {
 	}
 	b.success[id] = true
 	b.counts.Confirmed++
-	b.counts.Terminals[a.Terminal]++
+	if a.Terminal != "" {
+		b.counts.Terminals[a.Terminal]++
+	}
 	b.counts.Severities[a.Attr("severity")]++
 }
 

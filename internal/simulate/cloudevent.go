@@ -24,6 +24,11 @@ func readStructured(body []byte) (Arrival, *problem) {
 	if err != nil {
 		return a, badRequest("%v", err)
 	}
+	for _, m := range members { // the SDK takes capitals too
+		if strings.Trim(m.name, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
+			return a, badRequest("attribute name %q has other characters than a-z and 0-9", m.name)
+		}
+	}
 	var e ce.Event
 	if err := e.UnmarshalJSON(body); err != nil {
 		return a, badRequest("not a CloudEvent: %v", err)

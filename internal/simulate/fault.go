@@ -37,9 +37,6 @@ func joinFaults() string {
 	return strings.Join(names, ", ")
 }
 
-// wholeEvent tells whether a good event may reach the other side.
-func (f Fault) wholeEvent() bool { return f == "" || f == FaultSlow || f == FaultNoAnswer }
-
 // sendFaulty sends s as its fault says; the answer is the answer's body.
 func sendFaulty(ctx context.Context, opt Options, s Sent, rng *rand.Rand) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, opt.AnswerTimeout+opt.Slow)

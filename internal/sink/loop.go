@@ -18,8 +18,8 @@ func (s *session) loop(ctx context.Context, failed <-chan error, lost <-chan nat
 	defer timer.Stop()
 	for {
 		s.dispatch()
-		s.arm(timer)
 		s.tell()
+		s.arm(timer)
 		in := s.open()
 		select {
 		case it := <-in[0]:
@@ -361,6 +361,9 @@ func (s *session) arm(t *time.Timer) {
 	if s.limiter != nil {
 		wait = min(wait, time.Duration(float64(time.Second)/s.opts.RateLimit))
 	}
+	if s.stale {
+		wait = min(wait, sayEvery)
+	}
 	t.Reset(max(wait, time.Millisecond))
 }
 
@@ -380,12 +383,14 @@ func (s *session) land(hard context.CancelFunc) {
 	}
 }
 
+const sayEvery = 50 * time.Millisecond
+
 // tell publishes the state for Stats, now and then.
 func (s *session) tell() {
-	if time.Since(s.unsaid) < 50*time.Millisecond {
+	if s.stale = time.Since(s.said) < sayEvery; s.stale {
 		return
 	}
-	s.unsaid = time.Now()
+	s.said = time.Now()
 	st := &Stats{Sink: s.opts.Name, Aside: len(s.asides.byID), InFlight: s.flying}
 	if b := &s.breaker; b.open() {
 		st.Outage = &Outage{Since: b.since, Failures: b.failures, Error: b.err, Next: b.until}

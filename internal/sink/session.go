@@ -37,7 +37,8 @@ type session struct {
 	share    Share
 	turn     int // requests since the last one for an event set aside
 	limiter  *rate.Limiter
-	unsaid   time.Time // when Stats were told last
+	said     time.Time // when Stats were told last
+	stale    bool      // they are older than the state
 }
 
 // known is what DONE says of an event.

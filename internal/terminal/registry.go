@@ -31,17 +31,17 @@ func newRegistry(limit int) *registry {
 }
 
 // add takes a new connection. At the limit it displaces the oldest waiting
-// one; if there is none, c will be answered with code 8. False = stopping.
-func (r *registry) add(c *conn) (ok, displaced bool) {
+// one; if all are busy, c will be answered with code 8. False = stopping.
+func (r *registry) add(c *conn) (ok bool, displaced int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.stopping {
-		return false, false
+		return false, 0
 	}
-	if r.count >= r.limit {
-		displaced = r.displace()
-		c.overloaded = !displaced
+	for r.count >= r.limit && r.displace() {
+		displaced++
 	}
+	c.overloaded = r.count >= r.limit
 	r.count++
 	c.stage = reading
 	r.waiting.push(c)

@@ -94,7 +94,8 @@ func (s *Server) Paused() bool { return s.paused.Load() }
 
 // Serve takes connections from ln until ctx ends or ln is closed, and returns
 // when the last connection is done: after ctx has ended, answers owed are given
-// within StopTimeout. Serve closes ln. Call it once.
+// within StopTimeout, of which the last fifth is for those whose Recorder had to
+// be told to give up. Serve closes ln. Call it once.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	owed, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
@@ -104,16 +105,26 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	s.conns.stop()
 	done := make(chan struct{})
 	go func() { wg.Wait(); close(done) }()
-	limit := time.NewTimer(s.opts.StopTimeout)
+	last := s.opts.StopTimeout / 5 // for those whose Recorder has been told to give up
+	if !closedWithin(done, s.opts.StopTimeout-last) {
+		cut()
+		if !closedWithin(done, last) {
+			s.log.Warn().Int("connections", s.conns.closeAll()).Msg("terminal port: answers still owed at the end")
+		}
+	}
+	<-done
+	return err
+}
+
+func closedWithin(done <-chan struct{}, d time.Duration) bool {
+	limit := time.NewTimer(d)
 	defer limit.Stop()
 	select {
 	case <-done:
+		return true
 	case <-limit.C:
-		cut()
-		s.log.Warn().Int("connections", s.conns.closeAll()).Msg("terminal port: answers still owed at the end")
-		<-done
+		return false
 	}
-	return err
 }
 
 // acceptAll starts a goroutine per connection. It returns nil when the port
@@ -175,8 +186,8 @@ func (s *Server) admit(ctx context.Context, nc net.Conn, wg *sync.WaitGroup) {
 		return
 	}
 	s.count.accepted.Add(1)
-	if displaced {
-		s.count.displaced.Add(1)
+	if displaced > 0 {
+		s.count.displaced.Add(int64(displaced))
 		s.bad.Warn().Int("limit", s.opts.MaxConnections).Msg("connection limit reached: the oldest waiting one was displaced")
 	}
 	wg.Go(func() { c.serve(ctx) })

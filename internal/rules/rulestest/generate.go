@@ -143,7 +143,7 @@ func writeAttr(t *rapid.T, b *strings.Builder, a event.Attr) {
 	b.WriteString(rapid.SampledFrom([]string{" ", "\n  ", "\t"}).Draw(t, "blank") + a.Name + rapid.SampledFrom([]string{"=", " = "}).Draw(t, "equals") + quote)
 	for _, r := range a.Value {
 		switch {
-		case r == '<' || r == '&' || r == '\t' || r == '\n' || r == '\r' || r == 0x1F600:
+		case r == '<' || r == '&' || r < ' ' || r > 'я' && r != '№':
 			fmt.Fprintf(b, "&#%d;", r)
 		case string(r) == quote || r == 'З':
 			fmt.Fprintf(b, "&#x%X;", r)

@@ -109,8 +109,9 @@ func (c *conn) drain(resp *http.Response) bool {
 }
 
 // unanswered tells whether a kept connection ended without a byte of an answer.
+// After a nil error the connection may serve another already: hands off.
 func (c *conn) unanswered(err error) bool {
-	return c.kept && c.in.total == 0 && errors.Is(err, errEnded)
+	return errors.Is(err, errEnded) && c.kept && c.in.total == 0
 }
 
 // errTooLong stands for an answer beyond the limits.

@@ -11,6 +11,9 @@ import (
 // peeker asks the kernel, without waiting, what has come in on a connection.
 type peeker struct{ raw syscall.RawConn }
 
+// busyRest is how long a connection at rest counts as in use: here every one is asked.
+const busyRest time.Duration = 0
+
 func newPeeker(c net.Conn) peeker {
 	if sc, ok := c.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {

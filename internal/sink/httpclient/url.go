@@ -3,6 +3,7 @@ package httpclient
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -94,10 +95,14 @@ func newBase(raw, agent string) (*base, error) {
 	return b, nil
 }
 
-// target is the request target, with what may not stand in a request line encoded.
+// target is the request target as the operator wrote it, with what may not
+// stand in a request line encoded.
 func target(u *url.URL) string {
 	const upper = "0123456789ABCDEF"
-	raw := u.RequestURI()
+	raw := cmp.Or(u.RawPath, u.EscapedPath(), "/") // EscapedPath makes / of %2F beside a blank
+	if u.RawQuery != "" || u.ForceQuery {
+		raw += "?" + u.RawQuery
+	}
 	out := make([]byte, 0, len(raw))
 	for _, c := range []byte(raw) {
 		if c <= ' ' || c > '~' || c == '"' || c == '<' || c == '>' {

@@ -116,7 +116,7 @@ func checkText(t *testing.T, err error) {
 				t.Errorf("error text %q shows %q", text, hidden)
 			}
 		}
-		if len(text) < 8 || len(text) > 200 || strings.ContainsAny(text, "\r\n\x00") {
+		if len(text) < 6 || len(text) > 200 || strings.ContainsAny(text, "\r\n\x00") {
 			t.Errorf("error text %q", text)
 		}
 	}

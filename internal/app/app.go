@@ -1,0 +1,83 @@
+// Package app wires the programs: what cmd/edge, cmd/router and cmd/sink-* run,
+// and what an edge hosts in itself. Read Edge, Router and Sink from top to bottom:
+// each is the order in which an event meets the parts.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+
+	"vestnik/internal/broker"
+	"vestnik/internal/cli"
+	"vestnik/internal/config"
+)
+
+// together runs parts until the first returns, stops the others, waits for
+// them, and returns what went wrong. The end of ctx is no error.
+func together(ctx context.Context, parts ...func(context.Context) error) error {
+	inner, stop := context.WithCancel(ctx)
+	defer stop()
+	errs := make([]error, len(parts))
+	var wg sync.WaitGroup
+	for i, run := range parts {
+		wg.Go(func() {
+			defer stop()
+			errs[i] = run(inner)
+			if errors.Is(errs[i], context.Canceled) && inner.Err() != nil {
+				errs[i] = nil
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// connector opens a connection for one part: inside the process where the edge
+// hosts it, else over the network.
+type connector func(ctx context.Context, name string) (*nats.Conn, error)
+
+func remote(cfg *config.Config, log zerolog.Logger) connector {
+	r := broker.Remote{URL: cfg.NATS.URL, Creds: cfg.NATS.Creds, CA: cfg.NATS.CA, Cert: cfg.NATS.Cert, Key: cfg.NATS.Key}
+	return func(ctx context.Context, name string) (*nats.Conn, error) {
+		waiting := func(err error) { log.Warn().Err(err).Msg("waiting for the broker") }
+		told := nats.ReconnectHandler(func(*nats.Conn) { log.Info().Str("url", r.URL).Msg("connected to NATS again") })
+		lost := nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { log.Warn().Err(err).Msg("connection to NATS lost") })
+		return broker.DialWait(ctx, r, name, waiting, told, lost)
+	}
+}
+
+func inside(b *broker.Server) connector {
+	return func(_ context.Context, name string) (*nats.Conn, error) { return b.Connect(name) }
+}
+
+// Program is what every program tells of itself in its status.
+type Program struct {
+	Program string    `json:"program"`
+	Version string    `json:"version"`
+	Started time.Time `json:"started"`
+	Config  string    `json:"config"` // digest
+}
+
+func program(name string, cfg *config.Config) Program {
+	return Program{Program: name, Version: cli.Version(), Started: time.Now().UTC(), Config: cfg.Digest}
+}
+
+// SinkProgram is the name of a sink's program.
+func SinkProgram(sink string) string { return "sink-" + sink }
+
+// Programs lists the programs of an installation, in the order of an event's way.
+func Programs(sinks []string) []string {
+	list := []string{"edge", "router"}
+	for _, s := range sinks {
+		list = append(list, SinkProgram(s))
+	}
+	return list
+}
+
+func startErr(what string, err error) error { return fmt.Errorf("start %s: %w", what, err) }

@@ -1,0 +1,92 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"vestnik/internal/broker"
+	"vestnik/streams"
+)
+
+// events makes EVENTS, half of the free disk unless set, or opens it and looks
+// whether its end is still there.
+func (e *edge) events(ctx context.Context) error {
+	free, err := broker.FreeDisk(e.broker.Dir)
+	if err != nil {
+		return fmt.Errorf("free disk of %s: %w", e.broker.Dir, err)
+	}
+	want := streams.EventsConfig(e.cfg.Store.EventsBytes)
+	streams.SetIncarnations(&want, []streams.Incarnation{{ID: newIncarnation(), First: 1}})
+	if free < 64<<20 && want.MaxBytes == 0 {
+		if _, err := e.js.Stream(ctx, streams.Events); errors.Is(err, jetstream.ErrStreamNotFound) {
+			return fmt.Errorf("store folder %s: %w: make room, or set store { events_bytes }", e.broker.Dir, errNoRoom)
+		}
+	}
+	s, warning, err := streams.Ensure(ctx, e.js, want, free/2)
+	if err != nil {
+		return err
+	}
+	if warning != "" {
+		e.log.Warn().Msg(warning)
+	}
+	return e.checkEnd(ctx, s)
+}
+
+func newIncarnation() string {
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	return hex.EncodeToString(b[:])
+}
+
+// checkEnd compares EVENTS with what the router has seen of it. If it ends
+// before that, events were lost and their numbers will be used again: a new
+// incarnation keeps the new ones apart (DESIGN fact 7).
+func (e *edge) checkEnd(ctx context.Context, events jetstream.Stream) error {
+	seen, err := routed(ctx, e.js)
+	if err != nil {
+		return err
+	}
+	info := events.CachedInfo()
+	list := streams.Incarnations(info.Config.Metadata)
+	if len(list) > 0 && (seen.Incarnation != list[len(list)-1].ID || seen.Seq <= info.State.LastSeq) {
+		return nil
+	}
+	if len(list) > 0 {
+		e.loss = fmt.Sprintf("Потеряны сохранённые события: хранилище кончается на записи %d, обработано было до %d", info.State.LastSeq, seen.Seq)
+		e.log.Error().Uint64("last", info.State.LastSeq).Uint64("routed", seen.Seq).Msg("stored events are lost: EVENTS ends before what was routed")
+	}
+	cfg := info.Config
+	streams.SetIncarnations(&cfg, append(list, streams.Incarnation{ID: newIncarnation(), First: info.State.LastSeq + 1}))
+	if _, err := e.js.UpdateStream(ctx, cfg); err != nil {
+		return fmt.Errorf("begin a new incarnation of EVENTS: %w", err)
+	}
+	return nil
+}
+
+// routed is the router's position, if it runs on this server.
+func routed(ctx context.Context, js jetstream.JetStream) (streams.Position, error) {
+	route, err := js.Stream(ctx, streams.Route)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return streams.Position{}, nil
+	}
+	if err != nil {
+		return streams.Position{}, fmt.Errorf("look up ROUTE: %w", err)
+	}
+	m, err := route.GetMsg(ctx, route.CachedInfo().State.LastSeq)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return streams.Position{}, nil
+	}
+	if err != nil {
+		return streams.Position{}, fmt.Errorf("read the end of ROUTE: %w", err)
+	}
+	p, err := streams.ParsePosition(m.Header.Get(streams.HeaderPos))
+	if err != nil {
+		return streams.Position{}, nil //nolint:nilerr // not written by a router: nothing to compare
+	}
+	return p, nil
+}

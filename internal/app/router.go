@@ -1,0 +1,179 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"vestnik/internal/broker"
+	"vestnik/internal/config"
+	"vestnik/internal/control"
+	"vestnik/internal/keeper"
+	"vestnik/internal/router"
+	"vestnik/internal/rules"
+	"vestnik/streams"
+)
+
+// Router runs the router and the keeper until ctx ends.
+func Router(ctx context.Context, cfg *config.Config, log zerolog.Logger) error {
+	return runRouter(ctx, cfg, log, remote(cfg, log), nil)
+}
+
+func runRouter(ctx context.Context, cfg *config.Config, log zerolog.Logger, connect connector, feed *router.Feed) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	load := func() (*rules.Set, error) { return loadRules(cfg.Rules) }
+	set, err := load() // SPEC 3: at start an error stops the program
+	if err != nil {
+		return err
+	}
+	nc, err := connect(ctx, "router")
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return startErr("router", err)
+	}
+	if err := ensureRoute(ctx, js, cfg, log); err != nil {
+		return err
+	}
+	signatures := map[string][]string{}
+	for _, s := range cfg.Terminal.Signatures {
+		signatures[s.Name] = s.Sinks
+	}
+	r := router.New(nc, set, router.Options{Signatures: signatures, Load: load, Feed: feed, Log: log})
+	k := keeper.New(js, r, keeper.Options{Sinks: cfg.SinkNames(), KeepAge: cfg.Store.KeepAge, KeepBytes: cfg.Store.KeepBytes,
+		DiscardLow: cfg.Store.WhenFull == "discard_low", PurgeOnStart: cfg.Store.PurgeDeliveredOnStart,
+		SyncInterval: broker.SyncInterval(), Log: log.With().Str("part", "keeper").Logger()})
+	log.Info().Int("rules", len(set.Rules)).Str("file", cfg.Rules).Msg("ready")
+	return together(ctx, r.Run, k.Run,
+		func(ctx context.Context) error { return watchRules(ctx, cfg.Rules, r, log) },
+		func(ctx context.Context) error { return serveRouter(ctx, nc, cfg, r, k, stop) })
+}
+
+func serveRouter(ctx context.Context, nc *nats.Conn, cfg *config.Config, r *router.Router, k *keeper.Keeper, stop func()) error {
+	self := program("router", cfg)
+	return control.Serve(ctx, nc, control.Program{Name: self.Program, Version: self.Version, Stop: stop, Verbs: map[string]control.Handler{
+		control.Status: func(context.Context) (any, error) { return RouterStatus{self, r.Stats(), k.Stats()}, nil },
+		control.Reload: func(ctx context.Context) (any, error) {
+			if err := r.Reload(ctx); err != nil {
+				return nil, err
+			}
+			return map[string]any{"program": self.Program, "rules": r.Rules().Digest(), "count": len(r.Rules().Rules)}, nil
+		},
+	}})
+}
+
+// RouterStatus is the router's answer to status.
+type RouterStatus struct {
+	Program
+	Router router.Stats `json:"router"`
+	Keeper keeper.Stats `json:"keeper"`
+}
+
+func loadRules(path string) (*rules.Set, error) {
+	if path == "" {
+		return rules.Parse("", []byte("<rules/>"))
+	}
+	return rules.Load(path)
+}
+
+// CheckRules is the test of rules.xml for -t.
+func CheckRules(cfg *config.Config) error {
+	_, err := loadRules(cfg.Rules)
+	return err
+}
+
+// ensureRoute makes the streams beside the router. Their limits are shares of
+// that of EVENTS, so that all fit on the disk together.
+func ensureRoute(ctx context.Context, js jetstream.JetStream, cfg *config.Config, log zerolog.Logger) error {
+	events, err := streams.Await(ctx, js, streams.Events)
+	if err != nil {
+		return err
+	}
+	size := events.CachedInfo().Config.MaxBytes
+	for _, s := range []struct {
+		cfg  jetstream.StreamConfig
+		dflt int64
+	}{{streams.RouteConfig(cfg.Store.RouteBytes), size / 4}, {streams.DoneConfig(cfg.Store.DoneBytes), size / 8}} {
+		_, warning, err := streams.Ensure(ctx, js, s.cfg, s.dflt)
+		if err != nil {
+			return err
+		}
+		if warning != "" {
+			log.Warn().Msg(warning)
+		}
+	}
+	return nil
+}
+
+// watchRules puts changed rules in force: at SIGHUP, and when the file has
+// changed. It looks once a second, which works on every file system, and takes a
+// file that has been still for one look.
+func watchRules(ctx context.Context, path string, r *router.Router, log zerolog.Logger) error {
+	hup := make(chan os.Signal, 1)
+	if sig := hangup(); sig != nil {
+		signal.Notify(hup, sig)
+		defer signal.Stop(hup)
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	seen := look(path)
+	pending := false
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hup:
+			reloadRules(ctx, r, log)
+			seen, pending = look(path), false
+		case <-tick.C:
+			now := look(path)
+			switch {
+			case now != seen:
+				seen, pending = now, now != fileLook{}
+			case pending:
+				pending = false
+				reloadRules(ctx, r, log)
+			}
+		}
+	}
+}
+
+func reloadRules(ctx context.Context, r *router.Router, log zerolog.Logger) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	err := r.Reload(ctx)
+	if err == nil {
+		return
+	}
+	var list rules.Errors
+	if errors.As(err, &list) {
+		for _, p := range list {
+			log.Error().Str("problem", p.String()).Msg("rules refused, the old ones stay in force")
+		}
+		return
+	}
+	log.Error().Err(err).Msg("rules refused, the old ones stay in force")
+}
+
+type fileLook struct {
+	size int64
+	at   time.Time
+}
+
+func look(path string) fileLook {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fileLook{}
+	}
+	return fileLook{info.Size(), info.ModTime()}
+}

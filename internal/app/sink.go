@@ -1,0 +1,107 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"vestnik/internal/cli"
+	"vestnik/internal/config"
+	"vestnik/internal/control"
+	"vestnik/internal/proatm"
+	"vestnik/internal/sink"
+	"vestnik/internal/sink/proxima"
+	"vestnik/internal/sink/uralsib"
+)
+
+// Sink runs the program of one sink until ctx ends.
+func Sink(name string) cli.Program {
+	return func(ctx context.Context, cfg *config.Config, log zerolog.Logger) error {
+		return runSink(ctx, cfg, log, name, remote(cfg, log))
+	}
+}
+
+func runSink(ctx context.Context, cfg *config.Config, log zerolog.Logger, name string, connect connector) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	set := cfg.Sink(name)
+	target, closeTarget, err := newSink(name, set)
+	if err != nil {
+		return err
+	}
+	defer closeTarget()
+	nc, err := connect(ctx, SinkProgram(name))
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return startErr(SinkProgram(name), err)
+	}
+	opts := sink.Options{Name: name, Attributes: proatm.Attributes, Log: log}
+	if set != nil {
+		opts.MaxInFlight, opts.RateLimit, opts.Batch = set.MaxInFlight, set.RateLimit, set.Batch
+		opts.Retry, opts.Aside = sink.Backoff{Min: set.RetryMin, Max: set.RetryMax}, sink.Backoff{Min: set.AsideMin, Max: max(set.RetryMax, set.AsideMin)}
+	}
+	r := sink.NewRunner(nc, target, opts)
+	self := program(SinkProgram(name), cfg)
+	status := func(context.Context) (any, error) { return SinkStatus{self, r.Stats()}, nil }
+	log.Info().Bool("address", target != nil).Msg("ready")
+	return together(ctx, r.Run,
+		func(ctx context.Context) error {
+			return watchPauses(ctx, js, log, func(p control.Pauses) { r.SetPaused(p.Sink(name)) })
+		},
+		func(ctx context.Context) error {
+			return control.Serve(ctx, nc, control.Program{Name: self.Program, Version: self.Version, Stop: stop,
+				Verbs: map[string]control.Handler{control.Status: status}})
+		})
+}
+
+// SinkStatus is a sink's answer to status.
+type SinkStatus struct {
+	Program
+	Sink sink.Stats `json:"sink"`
+}
+
+// newSink makes the sink by its settings; nil without an address: events gather
+// in the queue (SPEC 4).
+func newSink(name string, set *config.Sink) (sink.Sink, func(), error) {
+	if set == nil || set.URL == "" {
+		return nil, func() {}, nil
+	}
+	switch name {
+	case "uralsib":
+		s, err := uralsib.New(*set, cli.Version())
+		if err != nil {
+			return nil, nil, fmt.Errorf("sink uralsib: %w", err)
+		}
+		return s, s.Close, nil
+	case "proxima":
+		s, err := proxima.New(*set, cli.Version())
+		if err != nil {
+			return nil, nil, fmt.Errorf("sink proxima: %w", err)
+		}
+		return s, s.Close, nil
+	}
+	return nil, nil, fmt.Errorf("unknown sink %q", name)
+}
+
+// watchPauses keeps watching, whatever happens to the broker.
+func watchPauses(ctx context.Context, js jetstream.JetStream, log zerolog.Logger, changed func(control.Pauses)) error {
+	for {
+		err := control.WatchPauses(ctx, js, changed)
+		if ctx.Err() != nil {
+			return nil
+		}
+		log.Debug().Err(err).Msg("pauses cannot be watched, tried again")
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Second):
+		}
+	}
+}

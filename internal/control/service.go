@@ -1,0 +1,118 @@
+// Package control is how operators reach the programs: the micro service
+// `vestnik` with a subject per program and verb, and the pauses, which are kept in
+// a bucket so that they hold for programs that are off, too.
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+
+	"vestnik/streams"
+)
+
+// Verbs that a program may know.
+const (
+	Status = "status"
+	Stop   = "stop"
+	Reload = "reload"
+)
+
+// A Handler does a verb; its value becomes the answer's JSON.
+type Handler func(ctx context.Context) (any, error)
+
+// timeout bounds one verb.
+const timeout = 5 * time.Second
+
+// Program is what a program offers.
+type Program struct {
+	Name, Version string
+	Verbs         map[string]Handler
+	Stop          func() // ends the program; called when the request has been answered
+}
+
+// Serve offers the verbs of a program on ctl.<program>.<verb> until ctx ends.
+// The service shows with the stock tools: nats micro ls.
+func Serve(ctx context.Context, nc *nats.Conn, p Program) error {
+	svc, err := micro.AddService(nc, micro.Config{Name: "vestnik", Version: semver(p.Version), Description: "Vestnik " + p.Name,
+		Metadata: map[string]string{"program": p.Name}, QueueGroupDisabled: true})
+	if err != nil {
+		return fmt.Errorf("control service: %w", err)
+	}
+	add := func(verb string, h micro.HandlerFunc) error {
+		return svc.AddEndpoint(verb, h, micro.WithEndpointSubject(streams.Ctl(p.Name, verb)))
+	}
+	err = add(Stop, func(r micro.Request) {
+		_ = r.RespondJSON(map[string]string{"program": p.Name, "state": "stopping"})
+		_ = nc.Flush() // the answer leaves before the connection does
+		p.Stop()
+	})
+	for verb, h := range p.Verbs {
+		err = errors.Join(err, add(verb, handle(ctx, h)))
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("control service: %w", err), svc.Stop())
+	}
+	<-ctx.Done()
+	if nc.IsClosed() {
+		return nil
+	}
+	return svc.Stop()
+}
+
+var isSemver = regexp.MustCompile(`^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$`)
+
+// semver makes a version that a micro service may have: a build without a tag
+// has none.
+func semver(v string) string {
+	if v = strings.TrimPrefix(v, "v"); isSemver.MatchString(v) {
+		return v
+	}
+	return "0.0.0-dev"
+}
+
+func handle(ctx context.Context, h Handler) micro.HandlerFunc {
+	return func(r micro.Request) {
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		v, err := h(ctx)
+		if err != nil {
+			_ = r.Error("500", err.Error(), nil) // the requester is gone
+			return
+		}
+		_ = r.RespondJSON(v)
+	}
+}
+
+// ErrNotRunning: nobody answers for the program.
+var ErrNotRunning = errors.New("not running")
+
+// Call asks a program for a verb and reads its answer into v (may be nil).
+func Call(ctx context.Context, nc *nats.Conn, program, verb string, v any) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	m, err := nc.RequestWithContext(ctx, streams.Ctl(program, verb), nil)
+	if errors.Is(err, nats.ErrNoResponders) {
+		return fmt.Errorf("%s: %w", program, ErrNotRunning)
+	}
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", program, verb, err)
+	}
+	if text := m.Header.Get(micro.ErrorHeader); text != "" {
+		return fmt.Errorf("%s %s: %s", program, verb, text)
+	}
+	if v == nil {
+		return nil
+	}
+	if err := json.Unmarshal(m.Data, v); err != nil {
+		return fmt.Errorf("%s %s: answer: %w", program, verb, err)
+	}
+	return nil
+}

@@ -1,0 +1,239 @@
+// Package keeper is the only one that removes (SPEC 4, retention).
+//
+// It removes what nobody needs any more, and only on the strength of what is
+// surely on the disk:
+//
+//   - from the sinks' queues, events whose outcome is in DONE;
+//   - from ROUTE, what a release has let go, once the release is older than two
+//     sync intervals; never ROUTE's last message, which is the router's position;
+//   - from EVENTS, the oldest by keep_age and keep_bytes, up to where the router was
+//     two sync intervals ago: what a sink owes or a rule holds is whole in ROUTE;
+//   - from DONE, outcomes of events that EVENTS no longer has.
+//
+// A purge by subject holds up publishes to its stream for a moment and frees no
+// disk, one from the front does: so subjects go once a minute or per 10,000
+// outcomes, and the front afterwards.
+package keeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"vestnik/internal/hold"
+	"vestnik/streams"
+)
+
+// Options of a Keeper; zero values have usable defaults.
+type Options struct {
+	Sinks        []string
+	KeepAge      time.Duration // of EVENTS, default 30 days
+	KeepBytes    int64         // of EVENTS, default 80 % of its limit
+	DiscardLow   bool          // SPEC 4, when_full: discard_low
+	PurgeOnStart bool          // SPEC 4, purge_delivered_on_start
+	SyncInterval time.Duration // how long ROUTE may stay unsynced, default 2 s
+	Every        time.Duration // between rounds, default 1 min
+	Outcomes     int           // a round earlier after so many, default 10,000
+	Now          func() time.Time
+	Log          zerolog.Logger
+}
+
+func (o *Options) defaults() {
+	if o.KeepAge == 0 {
+		o.KeepAge = 30 * 24 * time.Hour
+	}
+	if o.SyncInterval == 0 {
+		o.SyncInterval = 2 * time.Second
+	}
+	if o.Every == 0 {
+		o.Every = time.Minute
+	}
+	if o.Outcomes == 0 {
+		o.Outcomes = 10_000
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+}
+
+// A Holder knows which releases are complete (the router).
+type Holder interface {
+	Settled(before time.Time) []hold.Settled
+}
+
+// Keeper removes. Make it with New, then Run; there must be one.
+type Keeper struct {
+	js     jetstream.JetStream
+	holder Holder
+	opts   Options
+
+	mu    sync.Mutex
+	stats Stats
+}
+
+// Stats are what was removed since the program started.
+type Stats struct {
+	Rounds    int64     `json:"rounds"`
+	Queue     uint64    `json:"queue"`     // from the sinks' queues
+	Held      uint64    `json:"held"`      // records of released groups
+	Events    uint64    `json:"events"`    // messages of EVENTS
+	Done      uint64    `json:"done"`      // messages of DONE
+	Discarded uint64    `json:"discarded"` // given up because the store was full
+	Last      time.Time `json:"last,omitzero"`
+	Error     string    `json:"error,omitempty"` // of the last round
+}
+
+// New makes a keeper.
+func New(js jetstream.JetStream, holder Holder, opts Options) *Keeper {
+	opts.defaults()
+	return &Keeper{js: js, holder: holder, opts: opts}
+}
+
+// Stats may be called at any time.
+func (k *Keeper) Stats() Stats {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.stats
+}
+
+func (k *Keeper) count(f func(*Stats)) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	f(&k.stats)
+}
+
+// Run makes rounds until ctx ends. A fault is told and tried again: nothing
+// depends on the keeper but room.
+func (k *Keeper) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		err := k.session(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		k.opts.Log.Warn().Err(err).Msg("keeping interrupted, begins again")
+		k.count(func(s *Stats) { s.Error = err.Error() })
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+	return nil
+}
+
+// session is one life of the keeper between two readings of DONE.
+type session struct {
+	*Keeper
+	events, route, done jetstream.Stream
+	sinks               map[string]*ledger
+	before              markers // of the round before
+}
+
+// markers are noted in one round and used in the next: by then they are synced.
+type markers struct {
+	at       time.Time
+	position uint64 // of the router, in EVENTS
+	last     uint64 // of ROUTE
+	marks    map[string]uint64
+}
+
+func (k *Keeper) session(ctx context.Context) error {
+	s := &session{Keeper: k, sinks: map[string]*ledger{}}
+	for _, open := range []struct {
+		name string
+		to   *jetstream.Stream
+	}{{streams.Events, &s.events}, {streams.Route, &s.route}, {streams.Done, &s.done}} {
+		var err error
+		if *open.to, err = streams.Await(ctx, k.js, open.name); err != nil {
+			return err
+		}
+	}
+	from := uint64(1 << 63)
+	for _, name := range k.opts.Sinks {
+		mark, err := s.readMark(ctx, name)
+		if err != nil {
+			return err
+		}
+		s.sinks[name] = newLedger(mark)
+		from = min(from, mark+1)
+	}
+	return s.loop(ctx, from)
+}
+
+func (s *session) readMark(ctx context.Context, sink string) (uint64, error) {
+	m, err := s.done.GetLastMsgForSubject(ctx, streams.DoneMark(sink))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read the mark in DONE: %w", err)
+	}
+	return streams.ParseMark(m.Data), nil
+}
+
+func (s *session) loop(ctx context.Context, from uint64) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	msgs, failed := make(chan jetstream.Msg, 64), make(chan error, 1)
+	go func() {
+		failed <- streams.Follow(ctx, s.js, streams.Done, streams.From{Subjects: []string{"done.>"}, Seq: from}, func(m jetstream.Msg) error {
+			select {
+			case msgs <- m:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+	}()
+	defer func() { stop(); <-failed }()
+	timer := time.NewTimer(s.opts.SyncInterval)
+	defer timer.Stop()
+	purge := s.opts.PurgeOnStart
+	for fresh := 0; ; {
+		select {
+		case m := <-msgs:
+			fresh += s.learn(m)
+			if fresh < s.opts.Outcomes {
+				continue
+			}
+		case <-timer.C:
+		case err := <-failed:
+			failed <- err
+			return err
+		case <-ctx.Done():
+			return nil
+		}
+		if s.opts.Now().Sub(s.before.at) < 2*s.opts.SyncInterval && !s.before.at.IsZero() {
+			timer.Reset(2 * s.opts.SyncInterval) // soon enough: what was noted must be synced first
+			continue
+		}
+		if err := s.round(ctx, purge && !s.before.at.IsZero()); err != nil {
+			return err
+		}
+		purge = purge && s.before.at.IsZero()
+		fresh = 0
+		timer.Reset(s.opts.Every)
+	}
+}
+
+func (s *session) learn(m jetstream.Msg) int {
+	list, err := streams.ParseOutcomes(m.Data())
+	if err != nil {
+		return 0 // the sink tells it
+	}
+	sink := sinkOf(m.Subject())
+	l := s.sinks[sink]
+	if l == nil {
+		l = newLedger(0)
+		s.sinks[sink] = l
+	}
+	seq := streams.Seq(m)
+	for _, o := range list {
+		l.note(o, seq)
+	}
+	return len(list)
+}

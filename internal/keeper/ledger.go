@@ -1,0 +1,73 @@
+package keeper
+
+import (
+	"strings"
+
+	"vestnik/streams"
+)
+
+// ledger is what DONE says of one sink's events that still matter here: those
+// that may lie in ROUTE, and those that live on in DONE alone.
+type ledger struct {
+	mark uint64 // outcomes up to here do not matter any more
+	seen uint64 // the last message read
+	byID map[string]entry
+}
+
+type entry struct {
+	seq      uint64 // of the outcome in DONE
+	resolved bool   // ROUTE may let the event go: final, or DONE has it whole
+	final    bool
+	gone     bool // ROUTE has let it go
+}
+
+func newLedger(mark uint64) *ledger { return &ledger{mark: mark, seen: mark, byID: map[string]entry{}} }
+
+func (l *ledger) note(o streams.Outcome, seq uint64) {
+	if seq <= l.mark {
+		return
+	}
+	l.seen = seq
+	old := l.byID[o.ID]
+	e := entry{seq: seq, final: streams.Final(o.State), gone: old.gone}
+	e.resolved = e.final || o.State == streams.StateAside
+	if e.final && e.gone {
+		delete(l.byID, o.ID)
+		return
+	}
+	l.byID[o.ID] = e
+}
+
+// resolved tells whether ROUTE may let an event go.
+func (l *ledger) resolved(id string) bool { return l.byID[id].resolved }
+
+// left notes that ROUTE has let an event go.
+func (l *ledger) left(id string) {
+	e, ok := l.byID[id]
+	if !ok {
+		return
+	}
+	if e.final {
+		delete(l.byID, id)
+		return
+	}
+	e.gone = true
+	l.byID[id] = e
+}
+
+// upto is the outcome up to which nothing in DONE matters to the sink any more.
+func (l *ledger) upto() uint64 {
+	low := l.seen + 1
+	for _, e := range l.byID {
+		low = min(low, e.seq)
+	}
+	return low - 1
+}
+
+func sinkOf(subject string) string {
+	f := strings.SplitN(subject, ".", 3)
+	if len(f) < 2 {
+		return ""
+	}
+	return f[1]
+}

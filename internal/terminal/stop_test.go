@@ -1,0 +1,216 @@
+package terminal
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"vestnik/internal/code"
+	"vestnik/internal/event"
+)
+
+func containsOK(b []byte) bool { return bytes.Contains(b, []byte("code='0'")) }
+
+// At the end what is owed is answered, what only reads is closed.
+func TestStopAnswersWhatIsOwed(t *testing.T) {
+	t.Parallel()
+	for _, keepAlive := range []bool{false, true} {
+		release := make(chan struct{})
+		p := start(t, Options{KeepAlive: keepAlive}, &notebook{record: func(ctx context.Context, _ *event.Event) error {
+			<-release
+			return ctx.Err() // the end of Serve's ctx is not the Recorder's
+		}})
+		idle, part := p.dialAdmitted(), p.dialAdmitted().send("URAL\x00")
+		owed := p.dial().send(wire("URAL", good))
+		until(t, "frame read", func() bool { return p.busy() == 1 })
+		p.stop()
+		idle.closed()
+		part.closed()
+		if _, err := net.Dial("tcp", p.addr); err == nil {
+			t.Error("still accepting")
+		}
+		close(release)
+		owed.want(code.OK)
+		owed.closed()
+		_ = owed.Close()
+		p.ended()
+	}
+}
+
+// The end is bounded: a Recorder that waits is told to give up, which is code 6.
+func TestStopIsBounded(t *testing.T) {
+	t.Parallel()
+	p := start(t, Options{StopTimeout: time.Second}, &notebook{record: func(ctx context.Context, _ *event.Event) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}})
+	c := p.dial().send(wire("URAL", good))
+	until(t, "frame read", func() bool { return p.busy() == 1 })
+	p.stop()
+	c.want(code.NotStored)
+	_ = c.Close()
+	p.ended()
+}
+
+// The client of a Recorder that does not even listen is cut off.
+func TestStopCutsOff(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	p := start(t, Options{StopTimeout: 20 * time.Millisecond}, &notebook{record: func(context.Context, *event.Event) error {
+		<-release
+		return errBroken
+	}})
+	c := p.dial().send(wire("URAL", good))
+	until(t, "frame read", func() bool { return p.busy() == 1 })
+	p.stop()
+	c.closed()
+	close(release)
+	p.ended()
+	if !strings.Contains(p.log.String(), "still owed") {
+		t.Errorf("log: %s", p.log)
+	}
+}
+
+// A listener that was closed ends Serve without an error.
+func TestListenerClosed(t *testing.T) {
+	t.Parallel()
+	ln, err := Listen(context.Background(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := startOn(t, ln, Options{}, &notebook{})
+	p.dial().send(wire("URAL", good)).want(code.OK)
+	_ = ln.Close()
+	p.ended()
+}
+
+func TestListenInUse(t *testing.T) {
+	t.Parallel()
+	p := start(t, Options{}, &notebook{})
+	_, err := Listen(context.Background(), p.addr)
+	if err == nil || !strings.HasPrefix(err.Error(), "listen on "+p.addr+": address already in use (is another edge running? see terminal.listen)") {
+		t.Errorf("%v", err)
+	}
+	if _, err := Listen(context.Background(), "127.0.0.1:port"); err == nil || !strings.Contains(err.Error(), "terminal.listen") {
+		t.Errorf("%v", err)
+	}
+}
+
+// scarce is a listener that fails some times before it works.
+type scarce struct {
+	net.Listener
+	mu       sync.Mutex
+	failures int
+}
+
+func (l *scarce) Accept() (net.Conn, error) {
+	l.mu.Lock()
+	fail := l.failures > 0
+	l.failures--
+	l.mu.Unlock()
+	if fail {
+		return nil, &net.OpError{Op: "accept", Err: syscall.EMFILE}
+	}
+	return l.Listener.Accept()
+}
+
+// Running out of files does not end the port.
+func TestAcceptFailures(t *testing.T) {
+	t.Parallel()
+	ln, err := Listen(context.Background(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := startOn(t, &scarce{Listener: ln, failures: 4}, Options{}, &notebook{})
+	p.dial().send(wire("URAL", good)).want(code.OK)
+	if n := strings.Count(p.log.String(), "accept failed"); n != 4 {
+		t.Errorf("%d failures logged", n)
+	}
+}
+
+// Nor does the wait for better times outlast ctx.
+func TestStopWhileAcceptFails(t *testing.T) {
+	t.Parallel()
+	ln, err := Listen(context.Background(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := startOn(t, &scarce{Listener: ln, failures: 1 << 30}, Options{}, &notebook{})
+	until(t, "a failure", func() bool { return strings.Contains(p.log.String(), "accept failed") })
+	p.stop()
+	p.ended()
+}
+
+// errBroken is a Recorder's error that no code belongs to.
+var errBroken = errors.New("broken")
+
+// SPEC 2: the deduplication window drops a repetition of what was recorded.
+func TestDedup(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1e9, 0)
+	var fail error
+	rec := &notebook{record: func(context.Context, *event.Event) error { return fail }}
+	p := start(t, Options{DedupWindow: time.Minute, Now: func() time.Time { return now }}, rec)
+	send := func(signature, body string, want code.Code, kept int) {
+		t.Helper()
+		p.dial().send(wire(signature, body)).want(want)
+		if n := len(rec.all()); n != kept {
+			t.Errorf("%d recorded, want %d", n, kept)
+		}
+	}
+	fail = errBroken
+	send("URAL", good, code.NotStored, 0)
+	fail = nil
+	send("URAL", good, code.OK, 1)
+	send("URAL", good, code.OK, 1)
+	send("JSON", good, code.OK, 2)
+	send("URAL", heartbeat, code.OK, 3)
+	now = now.Add(59 * time.Second)
+	send("URAL", good, code.OK, 3)
+	now = now.Add(time.Second)
+	send("URAL", good, code.OK, 4)
+	now = now.Add(-time.Hour) // a clock set back
+	send("URAL", good, code.OK, 5)
+	send("URAL", good, code.OK, 5)
+}
+
+// A repetition waits for the first one's fate.
+func TestDedupWaits(t *testing.T) {
+	t.Parallel()
+	fate := make(chan error)
+	rec := &notebook{record: func(context.Context, *event.Event) error { return <-fate }}
+	p := start(t, Options{DedupWindow: time.Minute}, rec)
+	a := p.dial().send(wire("URAL", good))
+	until(t, "first read", func() bool { return p.busy() == 1 })
+	b := p.dial().send(wire("URAL", good))
+	until(t, "second read", func() bool { return p.busy() == 2 })
+	fate <- errBroken
+	fate <- nil
+	codes := map[int]int{}
+	for _, c := range []*client{a, b} {
+		_, answer := c.answer()
+		codes[answer.Code]++
+	}
+	if codes[0] != 1 || codes[6] != 1 || len(rec.all()) != 1 {
+		t.Errorf("%v, %d recorded", codes, len(rec.all()))
+	}
+}
+
+// Without a window two equal events are two events (SPEC 2).
+func TestNoDedup(t *testing.T) {
+	t.Parallel()
+	rec := &notebook{}
+	p := start(t, Options{}, rec)
+	for range 2 {
+		p.dial().send(wire("URAL", good)).want(code.OK)
+	}
+	if n := len(rec.all()); n != 2 {
+		t.Errorf("%d recorded", n)
+	}
+}
