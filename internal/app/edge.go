@@ -19,7 +19,6 @@ import (
 	"vestnik/internal/frame"
 	"vestnik/internal/journal"
 	"vestnik/internal/proatm"
-	"vestnik/internal/router"
 	"vestnik/internal/terminal"
 	"vestnik/streams"
 )
@@ -75,8 +74,8 @@ type edge struct {
 	js      jetstream.JetStream
 	journal *journal.Journal
 	server  *terminal.Server
-	feed    *router.Feed // to the router, if it is hosted
-	loss    string       // what was found lost at the start, "" = nothing
+	feeds   feeds
+	loss    string // what was found lost at the start, "" = nothing
 }
 
 // openEdge starts the broker, makes EVENTS and puts journal and port together;
@@ -103,12 +102,8 @@ func openEdge(ctx context.Context, cfg *config.Config, log zerolog.Logger) (_ *e
 	if err := e.events(ctx); err != nil {
 		return nil, err
 	}
-	opt := journal.Options{}
-	if cfg.Hosts("router") {
-		e.feed = router.NewFeed()
-		opt.Committed = e.feed.Put
-	}
-	e.journal = journal.New(e.js, opt)
+	e.feeds = newFeeds(cfg)
+	e.journal = journal.New(e.js, journal.Options{Committed: e.feeds.committed()})
 	opts, err := terminalOptions(cfg, log)
 	if err != nil {
 		return nil, err
@@ -153,12 +148,12 @@ func (e *edge) hosted() []func(context.Context) error {
 	var parts []func(context.Context) error
 	if e.cfg.Hosts("router") {
 		log := e.log.With().Str("part", "router").Logger()
-		parts = append(parts, func(ctx context.Context) error { return runRouter(ctx, e.cfg, log, connect, e.feed) })
+		parts = append(parts, func(ctx context.Context) error { return runRouter(ctx, e.cfg, log, connect, e.feeds) })
 	}
 	for _, name := range e.cfg.SinkNames() {
 		if e.cfg.Hosts(name) {
 			log := e.log.With().Str("part", SinkProgram(name)).Logger()
-			parts = append(parts, func(ctx context.Context) error { return runSink(ctx, e.cfg, log, name, connect) })
+			parts = append(parts, func(ctx context.Context) error { return runSink(ctx, e.cfg, log, name, connect, e.feeds) })
 		}
 	}
 	return parts

@@ -22,10 +22,10 @@ import (
 
 // Router runs the router and the keeper until ctx ends.
 func Router(ctx context.Context, cfg *config.Config, log zerolog.Logger) error {
-	return runRouter(ctx, cfg, log, remote(cfg, log), nil)
+	return runRouter(ctx, cfg, log, remote(cfg, log), feeds{})
 }
 
-func runRouter(ctx context.Context, cfg *config.Config, log zerolog.Logger, connect connector, feed *router.Feed) error {
+func runRouter(ctx context.Context, cfg *config.Config, log zerolog.Logger, connect connector, f feeds) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	load := func() (*rules.Set, error) { return loadRules(cfg.Rules) }
@@ -49,7 +49,7 @@ func runRouter(ctx context.Context, cfg *config.Config, log zerolog.Logger, conn
 	for _, s := range cfg.Terminal.Signatures {
 		signatures[s.Name] = s.Sinks
 	}
-	r := router.New(nc, set, router.Options{Signatures: signatures, Load: load, Feed: feed, Log: log})
+	r := router.New(nc, set, router.Options{Signatures: signatures, Load: load, Events: f.events, Queues: f.queues, Log: log})
 	k := keeper.New(js, r, keeper.Options{Sinks: cfg.SinkNames(), KeepAge: cfg.Store.KeepAge, KeepBytes: cfg.Store.KeepBytes,
 		DiscardLow: cfg.Store.WhenFull == "discard_low", PurgeOnStart: cfg.Store.PurgeDeliveredOnStart,
 		SyncInterval: broker.SyncInterval(), Log: log.With().Str("part", "keeper").Logger()})

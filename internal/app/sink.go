@@ -20,11 +20,11 @@ import (
 // Sink runs the program of one sink until ctx ends.
 func Sink(name string) cli.Program {
 	return func(ctx context.Context, cfg *config.Config, log zerolog.Logger) error {
-		return runSink(ctx, cfg, log, name, remote(cfg, log))
+		return runSink(ctx, cfg, log, name, remote(cfg, log), feeds{})
 	}
 }
 
-func runSink(ctx context.Context, cfg *config.Config, log zerolog.Logger, name string, connect connector) error {
+func runSink(ctx context.Context, cfg *config.Config, log zerolog.Logger, name string, connect connector, f feeds) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	set := cfg.Sink(name)
@@ -42,7 +42,7 @@ func runSink(ctx context.Context, cfg *config.Config, log zerolog.Logger, name s
 	if err != nil {
 		return startErr(SinkProgram(name), err)
 	}
-	opts := sink.Options{Name: name, Attributes: proatm.Attributes, Log: log}
+	opts := sink.Options{Name: name, Queues: f.lanes(name), Attributes: proatm.Attributes, Log: log}
 	if set != nil {
 		opts.MaxInFlight, opts.RateLimit, opts.Batch = set.MaxInFlight, set.RateLimit, set.Batch
 		opts.Retry, opts.Aside = sink.Backoff{Min: set.RetryMin, Max: set.RetryMax}, sink.Backoff{Min: set.AsideMin, Max: max(set.RetryMax, set.AsideMin)}

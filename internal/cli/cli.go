@@ -151,7 +151,7 @@ func Interruptible(ctx context.Context, signals <-chan os.Signal, kill func()) (
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		for _, act := range []func(){kill, cancel} {
+		for _, act := range []func(){cancel, kill} {
 			select {
 			case <-signals:
 				act()

@@ -166,11 +166,12 @@ func TestSecondSignalKills(t *testing.T) {
 		t.Fatal("ended before any signal")
 	}
 	signals <- os.Interrupt
-	<-ctx.Done()
 	select {
+	case <-ctx.Done():
 	case <-killed:
 		t.Fatal("killed by the first signal")
-	default:
+	case <-time.After(5 * time.Second):
+		t.Fatal("not ended by the first signal")
 	}
 	signals <- os.Interrupt
 	select {

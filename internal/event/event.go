@@ -35,6 +35,13 @@ type Event struct {
 	Replay string // on replays only
 }
 
+// Queued is an event in a sink's queue.
+type Queued struct {
+	Event   Event
+	TTL     int    // seconds after receipt for which delivery is worth while, 0 = for ever
+	Release string // <sequence of the release>.<ordinal>, "" = no rule held it
+}
+
 // Received is the time of receipt, to the millisecond, as the id has it.
 // The zero time if the id is not a UUIDv7.
 func (e *Event) Received() time.Time { return ReceivedAt(e.ID) }

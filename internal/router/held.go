@@ -7,7 +7,6 @@ import (
 
 	"vestnik/internal/event"
 	"vestnik/internal/hold"
-	"vestnik/streams"
 )
 
 // groupKey is the rule's content, sink and terminal (SPEC 3).
@@ -67,13 +66,10 @@ func (s *session) letGo(ctx context.Context, g *hold.Group, release uint64, from
 			return err
 		}
 		e.Rule, e.Lane = g.Terms.Rule, g.Terms.Lane
-		m := s.outMsg(e, g.Terms.Sink, g.Terms.TTL)
-		m.Header[streams.HeaderRelease] = []string{fmt.Sprintf("%d.%d", release, from+i)}
-		if _, err := s.w.put(ctx, m); err != nil {
+		if err := s.out(ctx, e, g.Terms.Sink, g.Terms.TTL, fmt.Sprintf("%d.%d", release, from+i)); err != nil {
 			return err
 		}
 		s.stats.released.Add(1)
-		s.stats.routed.Add(1)
 	}
 	s.settle(g.Key, release)
 	return nil

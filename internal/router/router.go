@@ -37,6 +37,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
+	"vestnik/internal/event"
 	"vestnik/internal/hold"
 	"vestnik/internal/rules"
 	"vestnik/streams"
@@ -48,12 +49,17 @@ type Options struct {
 	Signatures map[string][]string
 	// Load reads the rules file anew.
 	Load func() (*rules.Set, error)
-	// Feed, if the journal is in the same process, saves reading EVENTS back.
-	Feed *Feed
+	// Events, if the journal is in the same process, saves reading EVENTS back;
+	// Queues, for sinks in the same process, save them reading ROUTE.
+	Events *streams.Feed[[]*event.Event]
+	Queues map[Queue]*streams.Feed[event.Queued]
 	// Now is the clock, time.Now if nil. It must carry the monotonic reading.
 	Now func() time.Time
 	Log zerolog.Logger
 }
+
+// Queue names one lane of a sink's queue.
+type Queue struct{ Sink, Lane string }
 
 // Router routes. Make it with New, then Run.
 type Router struct {

@@ -28,6 +28,7 @@ type session struct {
 	policy       policy
 	cached       int // bytes of held events kept in memory
 	room         room
+	queued       map[Queue]uint64 // the last message of each queue that is handed on, as far as this session knows
 }
 
 // maxCached bounds the held events that are kept in memory; the others are read
@@ -71,6 +72,11 @@ func (s *session) open(ctx context.Context) error {
 		return fmt.Errorf("look up ROUTE: %w", err)
 	}
 	s.room.set(info)
+	s.queued = map[Queue]uint64{}
+	for q, f := range s.opts.Queues {
+		s.queued[q] = info.State.LastSeq
+		f.Doubt() // the last session may have written what ROUTE refused, and the other way round
+	}
 	s.w, err = newWriter(s.nc, info.State.LastSeq)
 	return err
 }
@@ -160,16 +166,22 @@ func (s *session) read(ctx context.Context) (<-chan input, <-chan error) {
 			return ctx.Err()
 		}
 	}
-	next := max(s.pos.Seq, 1)
+	message := func(m jetstream.Msg) error { return hand(parseInput(m)) }
+	from := streams.From{Seq: max(s.pos.Seq, 1), Ahead: ahead}
 	go func() {
-		if s.opts.Feed != nil {
-			failed <- s.opts.Feed.follow(ctx, s.js, next, hand)
+		if s.opts.Events == nil {
+			failed <- streams.Follow(ctx, s.js, streams.Events, from, message)
 			return
 		}
-		from := streams.From{Seq: next, Ahead: ahead}
-		failed <- streams.Follow(ctx, s.js, streams.Events, from, func(m jetstream.Msg) error { return hand(parseInput(m)) })
+		failed <- s.opts.Events.Follow(ctx, s.js, streams.Events, from, message,
+			func(seq uint64, events []*event.Event) error { return hand(input{seq: seq, events: events}) })
 	}()
 	return inputs, failed
+}
+
+func parseInput(m jetstream.Msg) input {
+	events, err := event.Parse(event.Header(m.Headers()), m.Data())
+	return input{seq: streams.Seq(m), events: events, err: err}
 }
 
 func (s *session) message(ctx context.Context, m input) error {
@@ -225,9 +237,27 @@ func (s *session) output(ctx context.Context, e *event.Event, sink string, d dec
 	case d.params.Holds():
 		return s.hold(ctx, e, sink, d)
 	}
+	return s.out(ctx, e, sink, d.params.TTL, "")
+}
+
+// out puts an event into a sink's queue, and into the sink's hands if it is in
+// this process. release = where it comes from, if a rule held it.
+func (s *session) out(ctx context.Context, e *event.Event, sink string, ttl int, release string) error {
+	m := s.outMsg(e, sink, ttl)
+	if release != "" {
+		m.Header[streams.HeaderRelease] = []string{release}
+	}
+	seq, err := s.w.put(ctx, m)
+	if err != nil {
+		return err
+	}
 	s.stats.routed.Add(1)
-	_, err := s.w.put(ctx, s.outMsg(e, sink, d.params.TTL))
-	return err
+	q := Queue{sink, e.Lane}
+	if f := s.opts.Queues[q]; f != nil {
+		f.Put(streams.Part[event.Queued]{Prev: s.queued[q], Seq: seq, Size: len(e.Raw), Value: event.Queued{Event: *e, TTL: ttl, Release: release}})
+		s.queued[q] = seq
+	}
+	return nil
 }
 
 // change puts new rules in force: recorded first, so that whoever reads ROUTE

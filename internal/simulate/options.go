@@ -29,6 +29,10 @@ type Options struct {
 	Count    int           // events of all terminals together, 0 = no limit
 	Duration time.Duration // 0 = no limit
 
+	// Stop, when closed, ends the sending between two events: the answers that
+	// are owed are waited for, unlike when ctx ends. nil = never.
+	Stop <-chan struct{}
+
 	Signature string  // default URAL
 	JSONShare float64 // share of events with signature JSON instead
 

@@ -20,8 +20,10 @@ type sender struct {
 
 func (s *sender) run(ctx context.Context, count int) {
 	defer s.drop()
+	turns, end := s.turns(ctx)
+	defer end()
 	for n := 0; n != count; n++ {
-		if s.limit.Wait(ctx) != nil {
+		if s.limit.Wait(turns) != nil || turns.Err() != nil {
 			return
 		}
 		if e := s.scenario.next(); e.Fault != "" {
@@ -33,6 +35,22 @@ func (s *sender) run(ctx context.Context, count int) {
 			return
 		}
 	}
+}
+
+// turns ends with ctx or with Options.Stop: no event is begun after it.
+func (s *sender) turns(ctx context.Context) (context.Context, context.CancelFunc) {
+	turns, cancel := context.WithCancel(ctx)
+	if s.opt.Stop == nil {
+		return turns, cancel
+	}
+	go func() {
+		select {
+		case <-s.opt.Stop:
+			cancel()
+		case <-turns.Done():
+		}
+	}()
+	return turns, cancel
 }
 
 // deliver sends an event until it is answered for good: codes 6, 7, 8 and

@@ -32,7 +32,8 @@ func (b Backoff) Next(attempt int, jitter float64) time.Duration {
 	if !(jitter > 0) { // NaN too
 		return low
 	}
-	return low + time.Duration(min(jitter, 1)*float64(high-low))
+	spread := time.Duration(min(jitter, 1) * float64(high-low))
+	return low + min(spread, high-low) // floats round up
 }
 
 func (b Backoff) orDefault() Backoff {

@@ -55,6 +55,9 @@ func TestJudge(t *testing.T) {
 			t.Errorf("%d, Retry-After %q: %v, rejected %v, pause %v, want %+v", c.status, c.after, err, IsRejected(err), RetryAfter(err), c)
 		}
 	}
+	if d := parseRetryAfter(date(-time.Second), now); d != 0 {
+		t.Errorf("a date in the past asks for a pause of %v", d)
+	}
 	if err := Judge(503, nil, func(int) bool { return false }, now); err == nil {
 		t.Error("no header at all is fine with 503")
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"vestnik/internal/event"
+	"vestnik/streams"
 )
 
 // Options of a Runner; zero values have usable defaults.
@@ -22,6 +23,8 @@ type Options struct {
 	Batch       bool          // events released together go as one, if the Sink is a Batcher
 	Ahead       int           // events of a lane in memory, default 512
 	StopTimeout time.Duration // for what is in flight at the end, default 3 s
+	// Queues, by lane, if the router is in the same process, save reading ROUTE back.
+	Queues map[string]*streams.Feed[event.Queued]
 	// Attributes reads an event's attributes from its XML.
 	Attributes func(raw []byte) ([]event.Attr, error)
 	Now        func() time.Time

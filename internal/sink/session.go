@@ -176,10 +176,10 @@ func (s *session) onRecorded(ctx context.Context) func([]streams.Outcome, uint64
 // readLane hands the events of a lane to the loop, in the queue's order.
 func (s *session) readLane(ctx context.Context, name string, to chan<- *item) error {
 	from := streams.From{Subjects: []string{streams.OutLane(s.opts.Name, name)}, Ahead: max(s.opts.Ahead/4, 1)}
-	return streams.Follow(ctx, s.js, streams.Route, from, func(m jetstream.Msg) error {
-		it, err := s.newItem(m)
+	hand := func(seq uint64, q event.Queued) error {
+		it, err := s.newItem(seq, q)
 		if err != nil {
-			s.opts.Log.Error().Err(err).Str("subject", m.Subject()).Uint64("seq", streams.Seq(m)).Msg("the queue holds what is no event")
+			s.opts.Log.Error().Err(err).Uint64("seq", seq).Msg("the queue holds what is no event")
 			return nil
 		}
 		select {
@@ -188,22 +188,37 @@ func (s *session) readLane(ctx context.Context, name string, to chan<- *item) er
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-	})
+	}
+	message := func(m jetstream.Msg) error { return hand(streams.Seq(m), queued(m)) }
+	if f := s.opts.Queues[name]; f != nil {
+		return f.Follow(ctx, s.js, streams.Route, from, message, hand)
+	}
+	return streams.Follow(ctx, s.js, streams.Route, from, message)
 }
 
-func (s *session) newItem(m jetstream.Msg) (*item, error) {
+// queued reads a message of the queue; without an id it is none of ours.
+func queued(m jetstream.Msg) event.Queued {
 	h := m.Headers()
 	e, err := event.FromHeader(event.Header(h), m.Data())
 	if err != nil {
-		return nil, err
+		return event.Queued{}
 	}
-	if e.Attrs, err = s.opts.Attributes(e.Raw); err != nil {
-		return nil, fmt.Errorf("event %s: %w", e.ID, err)
+	q := event.Queued{Event: *e, Release: h.Get(streams.HeaderRelease)}
+	q.TTL, _ = strconv.Atoi(h.Get(streams.HeaderTTL)) // absent = 0
+	return q
+}
+
+func (s *session) newItem(seq uint64, q event.Queued) (*item, error) {
+	e := q.Event
+	if e.ID == "" {
+		return nil, errors.New("no CloudEvent")
 	}
-	it := &item{e: e, seq: streams.Seq(m)}
-	it.ttl, _ = strconv.Atoi(h.Get(streams.HeaderTTL)) // absent = 0
-	if rel := h.Get(streams.HeaderRelease); rel != "" {
-		it.release, _, _ = strings.Cut(rel, ".")
+	if e.Attrs == nil {
+		var err error
+		if e.Attrs, err = s.opts.Attributes(e.Raw); err != nil {
+			return nil, fmt.Errorf("event %s: %w", e.ID, err)
+		}
 	}
-	return it, nil
+	release, _, _ := strings.Cut(q.Release, ".")
+	return &item{e: &e, seq: seq, ttl: q.TTL, release: release}, nil
 }

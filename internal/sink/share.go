@@ -43,12 +43,13 @@ func (s *Share) highest(waiting [3]bool) int {
 }
 
 // due is the lower lane whose turn it is, -1 if none: of those passed over
-// often enough the one passed over most, of equals the higher.
+// often enough the one passed over most, of equals the higher. The highest lane
+// of this moment counts too: it may have been a lower one at the picks before.
 func (s *Share) due(waiting [3]bool, highest int) int {
 	if s.rest > 0 {
 		return -1
 	}
-	due, most := -1, shareTurn-2
+	due, most := -1, max(shareTurn-2, s.passed[highest])
 	for lane := highest + 1; lane < len(waiting); lane++ {
 		if waiting[lane] && s.passed[lane] > most {
 			due, most = lane, s.passed[lane]

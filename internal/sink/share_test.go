@@ -1,10 +1,9 @@
 package sink
 
 import (
-	"fmt"
+	"math/bits"
+	"slices"
 	"testing"
-
-	"pgregory.net/rapid"
 
 	"vestnik/streams"
 )
@@ -62,54 +61,54 @@ func name(lane int) string {
 	return streams.Lanes[lane][:1]
 }
 
-// Whatever comes and goes: any ten picks in a row hold at most two that are not
-// of the highest waiting lane, and a lane that keeps waiting is picked within ten.
-func TestShareProperties(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		var s Share
-		var lower []bool
-		var since [3]int
-		w := [3]bool{}
-		for step := range rapid.IntRange(1, 300).Draw(t, "steps") {
-			for lane := range w { // a lane keeps its state for a while
-				if rapid.IntRange(0, 5).Draw(t, "flip") == 0 {
-					w[lane] = !w[lane]
-				}
-			}
-			highest := -1
-			for lane := len(w) - 1; lane >= 0; lane-- {
-				if w[lane] {
-					highest = lane
-				}
-			}
-			got := s.Pick(w)
-			if got < 0 != (highest < 0) || got >= 0 && !w[got] {
-				t.Fatalf("step %d: picked %d of %v", step, got, w)
-			}
-			if got < 0 {
-				continue
-			}
-			if lower = append(lower, got != highest); lowerOf(lower) > 2 {
-				t.Fatalf("step %d: %s", step, fmt.Sprint(lower[max(0, len(lower)-10):]))
-			}
-			for lane := range since {
-				if since[lane]++; got == lane || !w[lane] {
-					since[lane] = 0
-				}
-				if since[lane] >= 10 {
-					t.Fatalf("step %d: lane %d starves", step, lane)
-				}
-			}
-		}
-	})
+// shareWalk is where a Share can stand, with a count of its own of what it did.
+type shareWalk struct {
+	share Share
+	lower uint16 // the last ten picks: 1 = not of the highest waiting lane
+	since [3]int // picks in a row at which the lane waited and another was taken
 }
 
-func lowerOf(picks []bool) (n int) {
-	for _, l := range picks[max(0, len(picks)-10):] {
-		if l {
-			n++
+// step picks once and checks what SPEC 3 promises of every pick.
+func (w shareWalk) step(t *testing.T, waiting [3]bool) shareWalk {
+	highest := slices.Index(waiting[:], true)
+	got := w.share.Pick(waiting)
+	if got < 0 || !waiting[got] {
+		t.Fatalf("%+v: picked %d of %v", w, got, waiting)
+	}
+	w.lower = w.lower << 1 & 0x3ff
+	if got != highest {
+		w.lower |= 1
+	}
+	if bits.OnesCount16(w.lower) > 2 {
+		t.Fatalf("%+v: more than two of ten are not of the highest waiting lane", w)
+	}
+	for lane := range w.since {
+		if w.since[lane]++; got == lane || !waiting[lane] {
+			w.since[lane] = 0
+		}
+		if w.since[lane] == 10 {
+			t.Fatalf("%+v: lane %d starves", w, lane)
 		}
 	}
-	return n
+	return w
+}
+
+// Whatever comes and goes, without end: of any ten picks in a row at least eight
+// are of the lane that was the highest waiting, and a lane that keeps waiting is
+// picked within ten. No sample: every state that can be reached.
+func TestShareEverywhere(t *testing.T) {
+	t.Parallel()
+	seen := map[shareWalk]bool{{}: true}
+	for next := []shareWalk{{}}; len(next) > 0; next = next[1:] {
+		for mask := 1; mask < 8; mask++ {
+			w := next[0].step(t, [3]bool{mask&1 != 0, mask&2 != 0, mask&4 != 0})
+			if !seen[w] {
+				seen[w] = true
+				next = append(next, w)
+			}
+		}
+	}
+	if len(seen) < 100 {
+		t.Errorf("only %d states", len(seen))
+	}
 }

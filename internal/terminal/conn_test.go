@@ -56,8 +56,9 @@ func TestKeepAliveOrder(t *testing.T) {
 	}
 	c.closed()
 	for i, e := range rec.all() {
-		if n, _ := e.Attr("n"); n != fmt.Sprint(i/2*5+i%2*4) {
-			t.Fatalf("event %d is n=%s", i, n)
+		n, _ := e.Attr("n")
+		if n != fmt.Sprint(i/2*5+i%2*4) || !strings.Contains(string(e.Raw), " n='"+n+"'") {
+			t.Fatalf("event %d is n=%s: %s", i, n, e.Raw)
 		}
 	}
 }
@@ -91,10 +92,21 @@ func TestKeepAliveErrors(t *testing.T) {
 // SPEC 1: 60 s idle closes, without a word.
 func TestIdle(t *testing.T) {
 	t.Parallel()
-	p := start(t, Options{KeepAlive: true, IdleTimeout: 50 * time.Millisecond}, &notebook{})
+	p := start(t, Options{KeepAlive: true, IdleTimeout: 50 * time.Millisecond, FrameTimeout: time.Minute}, &notebook{})
 	c := p.dial().send(wire("URAL", good))
 	c.want(code.OK)
 	c.closed()
+}
+
+// Between frames it is the idle time that counts, not the time for a frame.
+func TestIdleIsLongerThanAFrame(t *testing.T) {
+	t.Parallel()
+	const limit = 100 * time.Millisecond
+	p := start(t, Options{KeepAlive: true, FrameTimeout: limit}, &notebook{})
+	c := p.dial().send(wire("URAL", good))
+	c.want(code.OK)
+	<-time.After(3 * limit / 2) // idleness is the input here
+	c.send(wire("URAL", good)).want(code.OK)
 }
 
 // SPEC 1: 10 s for the whole frame, however many bytes trickle in.
@@ -172,6 +184,9 @@ func TestLingerEnds(t *testing.T) {
 	c := p.dial().send("URAL\x00\x00")
 	c.want(code.BadSize)
 	c.closed() // the server's half: the end of the answer
+	if n := p.Stats().Connections; n != 1 {
+		t.Errorf("%d connections: the answer's end is not a half-close", n)
+	}
 	until(t, "closed by the server", func() bool { return p.Stats().Connections == 0 })
 }
 

@@ -2,8 +2,11 @@ package terminal
 
 import (
 	"context"
+	"fmt"
+	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"vestnik/internal/code"
 	"vestnik/internal/event"
@@ -49,10 +52,16 @@ func TestGoodAmongManyIdle(t *testing.T) {
 // newcomer gets code 8.
 func TestAllBusy(t *testing.T) {
 	t.Parallel()
+	for _, keepAlive := range []bool{false, true} {
+		t.Run(fmt.Sprintf("keep_alive %t", keepAlive), func(t *testing.T) { allBusy(t, keepAlive) })
+	}
+}
+
+func allBusy(t *testing.T, keepAlive bool) {
 	release := make(chan struct{})
 	var once sync.Once
 	defer once.Do(func() { close(release) })
-	p := start(t, Options{MaxConnections: 3}, &notebook{record: func(context.Context, *event.Event) error { <-release; return nil }})
+	p := start(t, Options{MaxConnections: 3, KeepAlive: keepAlive}, &notebook{record: func(context.Context, *event.Event) error { <-release; return nil }})
 	var owed []*client
 	for i := range 3 {
 		owed = append(owed, p.dial().send(wire("URAL", good)))
@@ -124,4 +133,87 @@ func (p *port) tryEvent() bool {
 	}
 	n, err := c.Read(b)
 	return err == nil && n > 6 && string(b[:4]) == "URAL" && containsOK(b[:n])
+}
+
+// gated is a listener whose connections hold back what they have read.
+type gated struct {
+	net.Listener
+	arrived chan struct{} // told when bytes have been read
+	gate    chan struct{} // closed to let them through
+}
+
+type gatedConn struct {
+	*net.TCPConn
+	l gated
+}
+
+func (l gated) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return gatedConn{c.(*net.TCPConn), l}, nil
+}
+
+func (c gatedConn) Read(b []byte) (int, error) {
+	n, err := c.TCPConn.Read(b)
+	if n > 0 {
+		c.l.arrived <- struct{}{}
+		<-c.l.gate
+	}
+	return n, err
+}
+
+// A connection displaced while its frame came in records nothing: its client
+// would not get an answer.
+func TestDisplacedRecordsNothing(t *testing.T) {
+	t.Parallel()
+	ln, err := Listen(context.Background(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := gated{ln, make(chan struct{}, 2), make(chan struct{})}
+	rec := &notebook{}
+	p := startOn(t, l, Options{MaxConnections: 1}, rec)
+	first := p.dial().send(wire("URAL", good))
+	<-l.arrived
+	second := p.dial().send(wire("URAL", heartbeat))
+	<-l.arrived
+	close(l.gate)
+	first.closed()
+	second.want(code.OK)
+	p.stop()
+	p.ended()
+	if es := rec.all(); len(es) != 1 || string(es[0].Raw) != heartbeat {
+		t.Errorf("%d events recorded", len(es))
+	}
+}
+
+// At the end of the port only what reads is closed at once.
+func TestRegistryStop(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(10)
+	ends := map[stage]net.Conn{}
+	for _, s := range []stage{reading, busy, linger} {
+		ours, theirs := net.Pipe()
+		defer theirs.Close()
+		c := &conn{Conn: ours}
+		r.add(c)
+		if !r.move(c, s) {
+			t.Fatalf("cannot move to %d", s)
+		}
+		ends[s] = ours
+	}
+	r.stop()
+	for s, c := range ends {
+		if closed := c.SetDeadline(time.Now()) != nil; closed != (s == reading) {
+			t.Errorf("stage %d: closed is %t", s, closed)
+		}
+	}
+	if ok, _ := r.add(&conn{}); ok {
+		t.Error("a newcomer is taken at the end")
+	}
+	if n := r.closeAll(); n != 2 || r.size() != 0 {
+		t.Errorf("%d closed, %d left", n, r.size())
+	}
 }

@@ -172,11 +172,11 @@ func (s *Server) acceptFailed(ctx context.Context, err error, failures int) {
 func (s *Server) admit(ctx context.Context, nc net.Conn, wg *sync.WaitGroup) {
 	may := s.opts.access(nc.RemoteAddr())
 	if may == nothing {
-		_ = nc.Close()
 		s.count.refused.Add(1)
 		s.refusals.Do(func() {
 			s.log.Warn().Stringer("remote", nc.RemoteAddr()).Msg("connection refused: neither loopback nor in allow_plain_events")
 		})
+		_ = nc.Close()
 		return
 	}
 	c := &conn{Conn: nc, server: s, may: may}

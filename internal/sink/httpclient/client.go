@@ -85,7 +85,7 @@ func (c *Client) do(ctx context.Context, r *request) (Answer, error) {
 	defer c.pool.free()
 	if cn != nil {
 		a, err := c.exchange(ctx, cn, r)
-		if !cn.unanswered(err) || ctx.Err() != nil {
+		if !cn.unanswered(err) {
 			return a, err
 		}
 	}

@@ -1,6 +1,7 @@
 package httpclient
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -14,6 +15,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -183,6 +185,56 @@ func TestCA(t *testing.T) {
 	cfg, err := tlsConfig("h", ca)
 	if err != nil || cfg.RootCAs.Equal(system) {
 		t.Errorf("the file adds nothing: %v", err)
+	}
+}
+
+// Which answers leave the connection for the next request.
+func TestConnectionKept(t *testing.T) {
+	t.Parallel()
+	for answer, kept := range map[string]bool{
+		"204 No Content\r\n\r\n": true,
+		"200 OK\r\nContent-Length: 60000\r\n\r\n" + strings.Repeat("x", 60000):   true,
+		"200 OK\r\nContent-Length: 600000\r\n\r\n" + strings.Repeat("x", 600000): false,
+		"200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n":               false, // it says so, and stays open
+		"101 Switching Protocols\r\n\r\n":                                        false,
+	} {
+		var conns atomic.Int64
+		url := listen(t, func(c net.Conn) {
+			conns.Add(1)
+			for br := bufio.NewReader(c); ; {
+				if _, err := http.ReadRequest(br); err != nil {
+					return
+				}
+				io.WriteString(c, "HTTP/1.1 "+answer)
+			}
+		})
+		c := client(t, Options{URL: url})
+		for range 2 {
+			if a, err := c.Get(context.Background(), "", nil); err != nil || strconv.Itoa(a.Status) != answer[:3] {
+				t.Fatalf("%.30q: %d, %v", answer, a.Status, err)
+			}
+		}
+		if n := conns.Load(); n == 1 != kept {
+			t.Errorf("%.60q: %d connections for 2 requests", answer, n)
+		}
+	}
+}
+
+func TestAnswerErrors(t *testing.T) {
+	t.Parallel()
+	for answer, want := range map[string]string{
+		"":                     "waiting for the answer: connection ended by the other side",
+		"HTTP/1.1 2":           "waiting for the answer: connection ended by the other side",
+		"GET /?secret\r\n\r\n": "waiting for the answer: not HTTP",
+		"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", maxHeader): "waiting for the answer: the answer's header is too long",
+	} {
+		url := listen(t, func(c net.Conn) {
+			http.ReadRequest(bufio.NewReader(c))
+			io.WriteString(c, answer)
+		})
+		if _, err := client(t, Options{URL: url}).Get(context.Background(), "", nil); err == nil || err.Error() != want {
+			t.Errorf("%.30q: %v, want %s", answer, err, want)
+		}
 	}
 }
 

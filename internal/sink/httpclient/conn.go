@@ -17,7 +17,6 @@ type conn struct {
 	in    limitedReader
 	br    *bufio.Reader
 	out   []byte
-	kept  bool // has served a request
 	since time.Time
 	peek  peeker
 }
@@ -95,7 +94,7 @@ func (c *conn) answer() (*http.Response, error) {
 // drain reads the rest of the answer and tells whether the connection is fit for
 // another request.
 func (c *conn) drain(resp *http.Response) bool {
-	if resp.Close || resp.StatusCode < 200 || resp.ContentLength > maxBody {
+	if resp.Close || resp.StatusCode < 200 {
 		return false
 	}
 	if resp.Body != http.NoBody {
@@ -104,14 +103,13 @@ func (c *conn) drain(resp *http.Response) bool {
 			return false
 		}
 	}
-	c.kept = true
 	return c.br.Buffered() == 0
 }
 
-// unanswered tells whether a kept connection ended without a byte of an answer.
-// After a nil error the connection may serve another already: hands off.
+// unanswered tells whether the connection ended without a byte of an answer.
+// After a nil error it may serve another request already: hands off.
 func (c *conn) unanswered(err error) bool {
-	return errors.Is(err, errEnded) && c.kept && c.in.total == 0
+	return errors.Is(err, errEnded) && c.in.total == 0
 }
 
 // errTooLong stands for an answer beyond the limits.

@@ -41,24 +41,25 @@ const (
 
 // New checks cfg, of which it needs the URL. It opens no connection. version
 // goes into User-Agent. It gives a *BatchSink if cfg says `batch: on`, else a
-// *Sink, so that a type assertion to sink.Batcher tells the two apart.
+// *Sink, so that a type assertion to sink.Batcher tells the two apart. Errors name
+// the setting, the caller the sink.
 func New(cfg config.Sink, version string) (Closer, error) {
 	s := &Sink{contentType: structuredType, body: appendEnvelope}
 	switch cfg.Format {
 	case "", "structured":
 	case "plain":
 		if cfg.Batch {
-			return nil, errors.New("sink proxima: batch goes with format structured only")
+			return nil, errors.New("batch goes with format structured only")
 		}
 		s.contentType, s.body = plainType, appendObject
 	default:
-		return nil, fmt.Errorf("sink proxima: format %q is neither structured nor plain", cfg.Format)
+		return nil, fmt.Errorf("format %q is neither structured nor plain", cfg.Format)
 	}
 	client, err := httpclient.New(httpclient.Options{
 		URL: cfg.URL, Timeout: cfg.Timeout, MaxInFlight: cfg.MaxInFlight, CA: cfg.CA, Version: version,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("sink proxima: %w", err)
+		return nil, err
 	}
 	s.client = client
 	if cfg.Batch {

@@ -121,6 +121,27 @@ func lostAnswer(t *testing.T, s suite) {
 	}
 }
 
+// An answer that has begun is an answer: what ends in the middle of it is not
+// asked again.
+func halfAnswer(t *testing.T, s suite) {
+	var log idLog
+	srv := serve(t, func(p peer) {
+		for r := p.request(); r != nil; r = p.request() {
+			if log.add(r) == 2 {
+				io.WriteString(p, "HTTP/1.1 2")
+				return
+			}
+			io.WriteString(p, answer(200, ""))
+		}
+	})
+	out := s.new(t, srv.url, ample)
+	demand(t, out.Deliver(context.Background(), sample()), delivered)
+	demand(t, out.Deliver(context.Background(), sample()), outage)
+	if n := len(log.all()); n != 2 {
+		t.Errorf("%d requests, want 2", n)
+	}
+}
+
 // On a fresh connection no answer is an outage, with no second request.
 func noAnswer(t *testing.T, s suite) {
 	var log idLog

@@ -30,7 +30,7 @@ func Run(t *testing.T, new New, success func(status int) bool, read Read) {
 		"refused": refused, "unknownHost": unknownHost, "badCertificate": badCertificate, "noTLS": noTLS,
 		"timeouts": timeouts, "slowBody": slowBody, "cancel": cancel, "canceledBefore": canceledBefore,
 		"content": content, "oneConnection": oneConnection, "manyAtOnce": manyAtOnce, "closedUnsaid": closedUnsaid,
-		"lostAnswer": lostAnswer, "noAnswer": noAnswer, "twoAnswers": twoAnswers,
+		"lostAnswer": lostAnswer, "halfAnswer": halfAnswer, "noAnswer": noAnswer, "twoAnswers": twoAnswers,
 	} {
 		t.Run(name, func(t *testing.T) { t.Parallel(); test(t, s) })
 	}

@@ -26,7 +26,7 @@ func refused(t *testing.T, s suite) {
 // anyone that there is no such name, so nothing leaves the machine.
 func unknownHost(t *testing.T, s suite) {
 	host := strings.Repeat("x", 64) + ".invalid"
-	mentions(t, s.deliver(t, "http://"+host+"/monitor", ample, outage), host)
+	mentions(t, s.deliver(t, "http://"+host+"/monitor", ample, outage), host, "no such host")
 }
 
 func badCertificate(t *testing.T, s suite) {

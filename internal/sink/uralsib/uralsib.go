@@ -4,7 +4,6 @@ package uralsib
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
@@ -18,13 +17,13 @@ import (
 type Sink struct{ client *httpclient.Client }
 
 // New checks cfg, of which it needs the URL. It opens no connection. version
-// goes into User-Agent.
+// goes into User-Agent. Errors name the setting, the caller the sink.
 func New(cfg config.Sink, version string) (*Sink, error) {
 	client, err := httpclient.New(httpclient.Options{
 		URL: cfg.URL, Timeout: cfg.Timeout, MaxInFlight: cfg.MaxInFlight, CA: cfg.CA, Version: version,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("sink uralsib: %w", err)
+		return nil, err
 	}
 	return &Sink{client}, nil
 }
