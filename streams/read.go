@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -75,8 +77,17 @@ func Scan(ctx context.Context, js jetstream.JetStream, stream string, from From,
 	}
 	defer drop(ctx, js, stream, cons)
 	defer it.Stop()
-	for {
-		msg, err := it.Next(jetstream.NextContext(ctx))
+	for last := (*jetstream.MsgMetadata)(nil); ; {
+		msg, err := it.Next(jetstream.NextMaxWait(scanIdle))
+		if ctx.Err() != nil {
+			return fmt.Errorf("read %s: %w", stream, ctx.Err())
+		}
+		if errors.Is(err, nats.ErrTimeout) {
+			if exhausted(ctx, cons, last) {
+				return nil
+			}
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("read %s: %w", stream, err)
 		}
@@ -84,6 +95,7 @@ func Scan(ctx context.Context, js jetstream.JetStream, stream string, from From,
 		if err != nil {
 			return fmt.Errorf("read %s: %w", stream, err)
 		}
+		last = meta
 		if err := f(msg); errors.Is(err, ErrEnough) {
 			return nil
 		} else if err != nil {
@@ -93,6 +105,23 @@ func Scan(ctx context.Context, js jetstream.JetStream, stream string, from From,
 			return nil
 		}
 	}
+}
+
+// scanIdle is how long a Scan waits for a message before it asks whether one comes.
+const scanIdle = 100 * time.Millisecond
+
+// exhausted tells whether all that the consumer has was handed over: the messages
+// that were still to come may have been purged.
+func exhausted(ctx context.Context, cons jetstream.Consumer, last *jetstream.MsgMetadata) bool {
+	info, err := cons.Info(ctx)
+	if err != nil {
+		return false // the connection is away: Next goes on when it is back, or fails
+	}
+	handed := uint64(0)
+	if last != nil && last.Consumer == info.Name { // else it is a new one, after a lost connection
+		handed = last.Sequence.Consumer
+	}
+	return info.NumPending == 0 && info.Delivered.Consumer <= handed
 }
 
 // drop removes the consumer at once: the server would keep it for minutes.

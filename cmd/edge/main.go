@@ -10,6 +10,6 @@ import (
 )
 
 func main() {
-	debug.SetGCPercent(50) // a terminal has little memory: measured, see docs/adr
+	debug.SetGCPercent(20) // a terminal has little memory; what the server caches costs the collector nothing
 	cli.Main("edge", app.Edge, app.CheckRules)
 }

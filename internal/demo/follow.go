@@ -59,6 +59,8 @@ func (t *tally) takeRoute(m jetstream.Msg) error {
 		t.queued(f[1], f[2], m)
 	case strings.HasPrefix(m.Subject(), "rt.held."):
 		t.kept(m.Headers().Get(streams.HeaderSink), streams.StateHeld, m)
+	case m.Subject() == streams.Rules:
+		t.rules()
 	case strings.HasPrefix(m.Subject(), "rt.done.") && len(f) == 4:
 		t.kept(f[2], streams.StateSuppressed, m)
 	}

@@ -25,6 +25,8 @@ type tally struct {
 	packs   int             // messages in EVENTS
 	sinks   map[string]*book
 	stories stories
+	ruled   int      // records of rules in force
+	changed bool     // more than one: rules.xml was changed meanwhile
 	told    []string // incidents that DONE tells of, not printed yet
 }
 
@@ -163,4 +165,12 @@ func (t *tally) outcome(sink string, o streams.Outcome) {
 		}
 	})
 	t.tell(sink, was, o)
+}
+
+// rules takes in that rules were put in force.
+func (t *tally) rules() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ruled++
+	t.changed = t.ruled > 1
 }
