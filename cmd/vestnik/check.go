@@ -1,20 +1,17 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"text/tabwriter"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/spf13/cobra"
 
+	"vestnik/internal/broker"
 	"vestnik/internal/cli"
 	"vestnik/internal/config"
 	"vestnik/internal/rules"
@@ -113,39 +110,10 @@ func checkServerFile(cfg *config.Config) (verdict, error) {
 	if err != nil {
 		return verdict{}, err
 	}
-	if err := new(server.Options).ProcessConfigFile(file); err != nil {
-		return verdict{}, serverProblems(file, err)
+	if err := broker.Check(file); err != nil {
+		return verdict{}, err
 	}
 	return verdict{file, digest, nil}, nil
-}
-
-// serverProblems are the server's errors and warnings, a line each, in the order
-// of the file: it finds them in that of a map.
-func serverProblems(file string, err error) error {
-	var all []error
-	if list, ok := err.(interface{ Errors() []error }); ok {
-		all = append(all, list.Errors()...)
-	}
-	if list, ok := err.(interface{ Warnings() []error }); ok {
-		all = append(all, list.Warnings()...)
-	}
-	if len(all) == 0 {
-		return fmt.Errorf("%s: %w", file, err)
-	}
-	slices.SortStableFunc(all, func(a, b error) int { return cmp.Compare(lineOf(a), lineOf(b)) })
-	return errors.Join(all...)
-}
-
-var linePlace = regexp.MustCompile(`:(\d+):\d+: `)
-
-// lineOf is 0 for an error without a place.
-func lineOf(err error) int {
-	m := linePlace.FindStringSubmatch(err.Error())
-	if m == nil {
-		return 0
-	}
-	line, _ := strconv.Atoi(m[1]) // digits
-	return line
 }
 
 func present(path string) bool {

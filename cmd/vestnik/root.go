@@ -77,7 +77,7 @@ func addGlobals(root *cobra.Command) {
 }
 
 func addCommands(root *cobra.Command) {
-	addGroup(root, "start", "Start here:", initCommand(), checkCommand())
+	addGroup(root, "start", "Start here:", demoCommand(), initCommand(), checkCommand())
 	addGroup(root, "rules", "Rules:", rulesCommand())
 	addGroup(root, "try", "Try things out:", sendCommand(), simulateCommand())
 	root.InitDefaultHelpCmd()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -26,6 +27,15 @@ import (
 // Edge runs the edge, and what it hosts, until ctx ends.
 func Edge(ctx context.Context, cfg *config.Config, log zerolog.Logger) error {
 	return RunEdge(ctx, cfg, log, func(Serving) {})
+}
+
+// CheckServer is the test of nats.conf for -t. That the file is missing, the
+// configuration's own test says.
+func CheckServer(cfg *config.Config) error {
+	if _, err := os.Stat(cfg.Server); err != nil {
+		return nil //nolint:nilerr // told already
+	}
+	return broker.Check(cfg.Server)
 }
 
 // Serving says where an edge can be reached.

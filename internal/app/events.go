@@ -77,7 +77,11 @@ func routed(ctx context.Context, js jetstream.JetStream) (streams.Position, erro
 	if err != nil {
 		return streams.Position{}, fmt.Errorf("look up ROUTE: %w", err)
 	}
-	m, err := route.GetMsg(ctx, route.CachedInfo().State.LastSeq)
+	state := route.CachedInfo().State
+	if state.Msgs == 0 { // made, but nothing was routed yet
+		return streams.Position{}, nil
+	}
+	m, err := route.GetMsg(ctx, state.LastSeq)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return streams.Position{}, nil
 	}

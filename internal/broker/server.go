@@ -40,13 +40,12 @@ type Options struct {
 // JetStream loses what it acknowledged), takes the store's lock and returns when
 // clients can connect.
 func Start(o Options) (*Server, error) {
-	opts := &server.Options{}
+	opts := &server.Options{DontListen: true}
 	if o.File != "" {
-		if err := opts.ProcessConfigFile(o.File); err != nil {
-			return nil, fmt.Errorf("%s: %w", o.File, err)
+		var err error
+		if opts, err = read(o.File); err != nil {
+			return nil, err
 		}
-	} else {
-		opts.DontListen = true
 	}
 	harden(opts, o)
 	lock, err := lockStore(opts.StoreDir)

@@ -61,7 +61,9 @@ func (t *tally) fate(s story) string {
 		case e == nil || e.state() == "":
 			parts = append(parts, "→ "+name)
 		case e.state() == streams.StateDelivered && e.attempts > 1:
-			parts = append(parts, fmt.Sprintf("✓ %s (attempt %d)", name, e.attempts))
+			parts = append(parts, fmt.Sprintf("✓ %s, attempt %d", name, e.attempts))
+		case e.state() == streams.StateDelivered && e.held:
+			parts = append(parts, fmt.Sprintf("✓ %s, was held", name))
 		default:
 			parts = append(parts, fateText(name, e))
 		}
@@ -94,10 +96,10 @@ func fateText(sink string, e *entry) string {
 func (t *tally) tell(sink, was string, o streams.Outcome) {
 	switch {
 	case o.State == streams.StateAside:
-		t.told = append(t.told, fmt.Sprintf("%s has rejected event …%s (%s): set aside, tried again in %s, the others go on",
-			sink, o.ID[len(o.ID)-6:], o.Error, o.Next.Sub(o.Time).Round(100*time.Millisecond)))
+		t.told = append(t.told, fmt.Sprintf("%s rejected event …%s (%s): aside, tried again in %s",
+			sink, o.ID[len(o.ID)-6:], statusOnly(o.Error), o.Next.Sub(o.Time).Round(100*time.Millisecond)))
 	case o.State == streams.StateDelivered && was == streams.StateAside:
-		t.told = append(t.told, fmt.Sprintf("%s has taken event …%s at attempt %d", sink, o.ID[len(o.ID)-6:], o.Attempts))
+		t.told = append(t.told, fmt.Sprintf("%s took event …%s at attempt %d", sink, o.ID[len(o.ID)-6:], o.Attempts))
 	}
 }
 
@@ -108,4 +110,12 @@ func (t *tally) news() []string {
 	list := t.told
 	t.told = nil
 	return list
+}
+
+// statusOnly shortens "HTTP 422 Unprocessable Entity".
+func statusOnly(err string) string {
+	if f := strings.Fields(err); len(f) > 2 && f[0] == "HTTP" {
+		return f[0] + " " + f[1]
+	}
+	return err
 }

@@ -2,10 +2,10 @@ package demo
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
+	"vestnik/internal/config"
 	"vestnik/internal/simulate"
 	"vestnik/streams"
 )
@@ -45,6 +45,11 @@ func (s SinkSums) all() int { return s.open() + s.Suppressed + s.Delivered + s.E
 // open is the number of events that something is still to happen to.
 func (s SinkSums) open() int { return s.Held + s.Pending + s.Failed + s.Aside }
 
+// names are the sinks, in the order of the configuration.
+func (s Sums) names() []string {
+	return slices.DeleteFunc(config.KnownSinks(), func(name string) bool { _, ok := s.Sinks[name]; return !ok })
+}
+
 // check is a sum that must hold.
 type check struct {
 	ok   bool
@@ -52,7 +57,9 @@ type check struct {
 }
 
 // Holds tells whether everything adds up.
-func (s Sums) Holds() bool { return !slices.ContainsFunc(s.checks, func(c check) bool { return !c.ok }) }
+func (s Sums) Holds() bool {
+	return !slices.ContainsFunc(s.checks, func(c check) bool { return !c.ok })
+}
 
 func (s Sums) settled() bool {
 	for _, k := range s.Sinks {
@@ -97,8 +104,10 @@ func sums(t *tally, sent sentCounts, monitors map[string]*simulate.Monitor) Sums
 	if sent.uncertain == 0 {
 		s.check(s.Stored == s.Answered+s.Own, "in EVENTS %d = answered with code 0 %d + the edge's own %d", s.Stored, s.Answered, s.Own)
 	}
-	for _, name := range slices.Sorted(maps.Keys(t.sinks)) {
-		s.sink(name, t.sinks[name], monitors[name], t.changed)
+	for _, name := range config.KnownSinks() {
+		if b := t.sinks[name]; b != nil {
+			s.sink(name, b, monitors[name], t.changed)
+		}
 	}
 	return s
 }
@@ -107,7 +116,7 @@ func (s *Sums) sink(name string, b *book, m *simulate.Monitor, changed bool) {
 	c := b.counts
 	k := SinkSums{Held: c[streams.StateHeld], Suppressed: c[streams.StateSuppressed], Pending: c[streams.StatePending],
 		Failed: c[streams.StateFailed], Aside: c[streams.StateAside], Delivered: c[streams.StateDelivered],
-		Expired: c[streams.StateExpired], Discarded: c[streams.StateDiscarded], EverHeld: b.held, Released: b.released, Arrived: m.Counts()}
+		Expired: c[streams.StateExpired], Discarded: c[streams.StateDiscarded], EverHeld: b.kept, Released: b.released, Arrived: m.Counts()}
 	s.Sinks[name] = k
 	expected := len(b.expected)
 	if changed { // rules.xml was changed meanwhile: only ROUTE knows what applied when

@@ -36,7 +36,7 @@ type book struct {
 	byID     map[string]*entry
 	counts   map[string]int // by state
 	waiting  map[string]int // by lane
-	held     int            // ever
+	kept     int            // held at some time
 	released int
 	twice    int // entries in the queue beyond the first of an event
 }
@@ -49,6 +49,7 @@ type entry struct {
 	rule     string
 	lane     string
 	attempts int
+	held     bool // at some time
 }
 
 func (e *entry) state() string {
@@ -143,9 +144,11 @@ func (t *tally) kept(sink, state string, h jetstream.Msg) {
 		return
 	}
 	if state == streams.StateHeld {
-		b.held++
+		b.kept++
 	}
-	b.change(header.Get("ce-id"), func(e *entry) { e.route, e.rule = state, header.Get("ce-rule") })
+	b.change(header.Get("ce-id"), func(e *entry) {
+		e.route, e.rule, e.held = state, header.Get("ce-rule"), state == streams.StateHeld
+	})
 }
 
 // outcome takes in what a sink decided.

@@ -40,7 +40,7 @@ func start(t *testing.T, name string, args ...string) *process {
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {
-			t.Logf("log of %s, process %d:\n%s", name, p.cmd.Process.Pid, p.log.tail(8000))
+			t.Logf("log of %s, process %d:\n%s", name, p.cmd.Process.Pid, p.log.told(6000))
 		}
 	})
 	return p
@@ -119,6 +119,18 @@ func (o *output) contains(text string) (bool, <-chan struct{}) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return bytes.Contains(o.text.Bytes(), []byte(text)), o.changed
+}
+
+// told is the end of the log without what is for debugging.
+func (o *output) told(n int) string {
+	var b strings.Builder
+	for line := range strings.Lines(o.tail(1 << 20)) {
+		if !strings.Contains(line, `"level":"debug"`) {
+			b.WriteString(line)
+		}
+	}
+	s := b.String()
+	return s[max(0, len(s)-n):]
 }
 
 func (o *output) tail(n int) string {

@@ -48,9 +48,12 @@ func (s *session) markers(ctx context.Context) (markers, error) {
 		return markers{}, fmt.Errorf("look up ROUTE: %w", err)
 	}
 	m := markers{at: s.opts.Now(), last: info.State.LastSeq, marks: map[string]uint64{}}
+	if info.State.Msgs == 0 {
+		return m, nil // nothing is routed
+	}
 	msg, err := s.route.GetMsg(ctx, info.State.LastSeq)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return m, nil // empty: nothing is routed
+		return m, nil // the disk lost the end and kept its number
 	}
 	if err != nil {
 		return markers{}, fmt.Errorf("read the end of ROUTE: %w", err)

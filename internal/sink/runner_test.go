@@ -150,9 +150,15 @@ func (w *world) waitState(state string, n int) {
 
 func waitFor(t testing.TB, ok func() bool) {
 	t.Helper()
+	waitOr(t, ok, func() string { return "" })
+}
+
+// waitOr says more when it waited in vain.
+func waitOr(t testing.TB, ok func() bool, say func() string) {
+	t.Helper()
 	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatal("waited 10 s in vain")
+			t.Fatal("waited 10 s in vain", say())
 		}
 	}
 }
@@ -181,7 +187,10 @@ func TestDeliversInOrder(t *testing.T) {
 	for i := range 600 {
 		w.queue(i%20, streams.Normal)
 	}
-	w.run(sink.Options{Ahead: 64})
+	r, _ := w.run(sink.Options{Ahead: 64})
+	waitOr(t, func() bool { return len(w.outcomes()) == 600 }, func() string {
+		return fmt.Sprintf("%+v, %d requests, %d outcomes", r.Stats(), len(w.seen()), len(w.outcomes()))
+	})
 	w.waitState(streams.StateDelivered, 600)
 	if got := len(w.seen()); got != 600 {
 		t.Errorf("%d requests for 600 events", got)

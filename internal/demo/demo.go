@@ -1,0 +1,146 @@
+package demo
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"vestnik/internal/config"
+	"vestnik/internal/control"
+)
+
+// ErrSums: the demo ran, and what came of it does not add up.
+var ErrSums = errors.New("the demo does not add up")
+
+const (
+	drainLimit = 10 * time.Second // for what is held, set aside or not delivered yet
+	agreeLimit = 3 * time.Second  // for the sources to agree, deliveries paused
+	lookEvery  = 20 * time.Millisecond
+)
+
+// Run plays a demo, shows it and prints what it comes to; the last line is JSON.
+// The end of ctx ends the sending early and nothing else. The error is ErrSums,
+// and the folder stays, where something does not add up.
+func Run(ctx context.Context, o Options) error {
+	if err := o.Validate(); err != nil {
+		return err
+	}
+	o.defaults()
+	dir, remove, err := newFolder(o.Dir)
+	if err != nil {
+		return err
+	}
+	s, err := play(ctx, o, dir)
+	if err == nil && !s.Holds() {
+		err = fmt.Errorf("%w: %s (configuration, store and log: %s)", ErrSums, s.failed(), dir)
+	}
+	if !errors.Is(err, ErrSums) {
+		err = errors.Join(err, remove())
+	}
+	if s.Sinks == nil {
+		return err
+	}
+	return errors.Join(err, printJSON(o, s))
+}
+
+func printJSON(o Options, s Sums) error {
+	line, err := json.Marshal(s)
+	if err != nil {
+		return fmt.Errorf("sums: %w", err)
+	}
+	_, err = fmt.Fprintf(o.Out, "%s\n", line)
+	return err
+}
+
+// play is the demo from the first part's start to the last one's stop.
+func play(ctx context.Context, o Options, dir string) (s Sums, err error) {
+	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	began := time.Now()
+	w, err := open(inner, dir)
+	if err != nil {
+		return Sums{}, err
+	}
+	defer func() { err = errors.Join(err, w.close()) }()
+	from := newSender(o, w.serving.Terminal.String())
+	show := newShow(o, w, from, began)
+	show.start(inner)
+	err = sending(ctx, inner, o, w, from, show)
+	if err == nil {
+		show.phase("waiting for what is held, set aside or not delivered yet")
+		s, err = w.drain(inner, from)
+	}
+	show.stop()
+	if err == nil {
+		err = printSummary(o, s, time.Since(began))
+	}
+	return s, err
+}
+
+// sending runs terminal and incidents until all is sent, the duration is over or
+// ctx ends.
+func sending(ctx, inner context.Context, o Options, w *world, from *sender, show *show) error {
+	inner, stop := context.WithCancel(inner)
+	defer stop()
+	played := make(chan struct{})
+	go func() {
+		defer close(played)
+		i := incidents{w.monitors[config.Uralsib], w.monitors[config.Proxima], show.say}
+		i.run(inner, time.Duration(float64(o.Events)/o.Rate*float64(time.Second)))
+	}()
+	defer func() { stop(); <-played }()
+	sent := make(chan error, 1)
+	go func() { sent <- from.run(inner) }()
+	timer := time.NewTimer(o.Duration)
+	defer timer.Stop()
+	select {
+	case err := <-sent:
+		return err
+	case err := <-w.failed:
+		stop()
+		<-sent
+		return err
+	case <-timer.C:
+		show.say("The time is over")
+	case <-ctx.Done():
+		show.interrupted()
+	}
+	from.halt()
+	end := time.AfterFunc(agreeLimit, stop) // answers that do not come
+	defer end.Stop()
+	return <-sent
+}
+
+// drain waits until nothing is left to happen. Where that takes too long it
+// pauses the deliveries, and what is left counts as it stands.
+func (w *world) drain(ctx context.Context, from *sender) (Sums, error) {
+	sent := from.final()
+	s, err := w.await(ctx, drainLimit, sent, Sums.settled)
+	if err != nil || s.settled() {
+		return s, err
+	}
+	if err := control.SetPause(ctx, w.js, "", control.Pause{Since: time.Now()}); err != nil {
+		return s, err
+	}
+	return w.await(ctx, agreeLimit, sent, Sums.Holds)
+}
+
+func (w *world) await(ctx context.Context, limit time.Duration, sent sentCounts, enough func(Sums) bool) (Sums, error) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for end := time.Now().Add(limit); ; {
+		s := sums(w.tally, sent, w.monitors)
+		if enough(s) || time.Now().After(end) {
+			return s, nil
+		}
+		select {
+		case <-tick.C:
+		case err := <-w.failed:
+			return s, err
+		case <-ctx.Done():
+			return s, ctx.Err()
+		}
+	}
+}

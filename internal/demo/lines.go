@@ -1,0 +1,59 @@
+package demo
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// lines shows a demo without a screen: a line per second and per incident.
+type lines struct {
+	out  io.Writer
+	last time.Duration
+}
+
+func newLines(out io.Writer) *lines { return &lines{out: out} }
+
+func (l *lines) say(s said) { fmt.Fprintf(l.out, "%s  %s\n", clock(s.at), s.text) }
+
+func (l *lines) draw(s snapshot) {
+	if s.elapsed-l.last < lineEvery*9/10 && !s.last {
+		return
+	}
+	l.last = s.elapsed
+	parts := []string{fmt.Sprintf("accepted %d", s.answered)}
+	if s.refused > 0 {
+		parts = append(parts, fmt.Sprintf("refused %d", s.refused))
+	}
+	parts = append(parts, fmt.Sprintf("held %d", s.held), fmt.Sprintf("released %d", s.released), fmt.Sprintf("suppressed %d", s.suppressed))
+	for _, k := range s.sinks {
+		parts = append(parts, k.line())
+	}
+	fmt.Fprintf(l.out, "%s  %s\n", clock(s.elapsed), strings.Join(parts, ", "))
+}
+
+func (l *lines) close() {}
+
+func (k sinkShot) line() string {
+	text := fmt.Sprintf("%s: delivered %d", k.name, k.delivered)
+	if k.waiting > 0 {
+		text += fmt.Sprintf(" waiting %d", k.waiting)
+	}
+	if k.aside > 0 {
+		text += fmt.Sprintf(" aside %d", k.aside)
+	}
+	if k.expired > 0 {
+		text += fmt.Sprintf(" expired %d", k.expired)
+	}
+	if k.outage != nil {
+		text += " OUT"
+	}
+	return text
+}
+
+// clock is 01:23 for the time since the start.
+func clock(d time.Duration) string {
+	s := int(d.Seconds())
+	return fmt.Sprintf("%02d:%02d", s/60, s%60)
+}

@@ -1,0 +1,147 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"vestnik/internal/app"
+	"vestnik/internal/cli"
+	"vestnik/internal/config"
+	"vestnik/internal/rules"
+	"vestnik/internal/simulate"
+)
+
+// world is everything that a demo starts: the monitoring systems, the edge with
+// what it hosts, the tally. close stops it in reverse.
+type world struct {
+	dir      string
+	cfg      *config.Config
+	log      *os.File
+	monitors map[string]*simulate.Monitor
+	serving  app.Serving
+	nc       *nats.Conn
+	js       jetstream.JetStream
+	tally    *tally
+
+	failed  chan error // what must not end, has ended
+	closers []func() error
+}
+
+func (w *world) later(f func() error) { w.closers = append(w.closers, f) }
+
+// close stops what was started, the last first.
+func (w *world) close() error {
+	var errs []error
+	for i := len(w.closers) - 1; i >= 0; i-- {
+		errs = append(errs, w.closers[i]())
+	}
+	w.closers = nil
+	return errors.Join(errs...)
+}
+
+// open starts the world in a folder; what it started is closed on an error.
+func open(ctx context.Context, dir string) (_ *world, err error) {
+	w := &world{dir: dir, monitors: map[string]*simulate.Monitor{}, failed: make(chan error, 8)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, w.close())
+		}
+	}()
+	uralsib, proxima := simulate.NewUralsib(simulate.UralsibOptions{}), simulate.NewProxima(simulate.ProximaOptions{})
+	var to addresses
+	if to.Uralsib, err = w.monitor(ctx, config.Uralsib, uralsib.Monitor, "/monitor"); err != nil {
+		return nil, err
+	}
+	if to.Proxima, err = w.monitor(ctx, config.Proxima, proxima.Monitor, "/events"); err != nil {
+		return nil, err
+	}
+	if w.cfg, err = writeFiles(dir, to); err != nil {
+		return nil, err
+	}
+	if w.log, err = os.Create(filepath.Join(dir, "demo.log")); err != nil {
+		return nil, fmt.Errorf("log: %w", err)
+	}
+	w.later(w.log.Close)
+	if err = w.edge(ctx); err != nil {
+		return nil, err
+	}
+	return w, w.follow(ctx)
+}
+
+// monitor starts a simulated monitoring system on a free port and gives its URL.
+func (w *world) monitor(ctx context.Context, name string, m *simulate.Monitor, path string) (url string, err error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("simulated %s: %w", name, err)
+	}
+	w.monitors[name] = m
+	w.background(ctx, "simulated "+name, func(ctx context.Context) error { return m.Serve(ctx, ln) })
+	return "http://" + ln.Addr().String() + path, nil
+}
+
+// edge starts the edge, with router and sinks in it, and connects to it.
+func (w *world) edge(ctx context.Context) error {
+	ready := make(chan app.Serving, 1)
+	log := cli.Logger(w.log, "edge", w.cfg.Log)
+	w.background(ctx, "edge", func(ctx context.Context) error {
+		return app.RunEdge(ctx, w.cfg, log, func(s app.Serving) { ready <- s })
+	})
+	select {
+	case w.serving = <-ready:
+	case err := <-w.failed:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	var err error
+	if w.nc, err = w.serving.Connect("demo"); err != nil {
+		return err
+	}
+	w.later(func() error { w.nc.Close(); return nil })
+	if w.js, err = jetstream.New(w.nc); err != nil {
+		return fmt.Errorf("JetStream: %w", err)
+	}
+	return nil
+}
+
+// follow starts the tally.
+func (w *world) follow(ctx context.Context) error {
+	set, err := rules.Load(w.cfg.Rules)
+	if err != nil {
+		return err
+	}
+	signatures := map[string][]string{}
+	for _, s := range w.cfg.Terminal.Signatures {
+		signatures[s.Name] = s.Sinks
+	}
+	w.tally = newTally(set, signatures, w.cfg.SinkNames())
+	ctx, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Add(followers)
+	w.tally.follow(ctx, w.js, w.failed, wg.Done)
+	w.later(func() error { stop(); wg.Wait(); return nil })
+	return nil
+}
+
+// background runs a part until close; its end before that is a failure.
+func (w *world) background(ctx context.Context, what string, run func(context.Context) error) {
+	ctx, stop := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() {
+		err := run(ctx)
+		if ctx.Err() == nil {
+			w.failed <- fmt.Errorf("%s ended: %w", what, errors.Join(err, errors.New("see demo.log")))
+			err = nil
+		}
+		done <- err
+	}()
+	w.later(func() error { stop(); return <-done })
+}
