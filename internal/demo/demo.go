@@ -9,6 +9,7 @@ import (
 
 	"vestnik/internal/config"
 	"vestnik/internal/control"
+	"vestnik/internal/ledger"
 )
 
 // ErrSums: the demo ran, and what came of it does not add up.
@@ -118,13 +119,33 @@ func sending(ctx, inner context.Context, o Options, w *world, from *sender, show
 func (w *world) drain(ctx context.Context, from *sender) (Sums, error) {
 	sent := from.final()
 	s, err := w.await(ctx, drainLimit, sent, Sums.settled)
-	if err != nil || s.settled() {
+	if err == nil && !s.settled() {
+		if err := control.SetPause(ctx, w.js, "", control.Pause{Since: time.Now()}); err != nil {
+			return s, err
+		}
+		s, err = w.await(ctx, agreeLimit, sent, Sums.Holds)
+	}
+	if err != nil {
 		return s, err
 	}
-	if err := control.SetPause(ctx, w.js, "", control.Pause{Since: time.Now()}); err != nil {
-		return s, err
+	return w.asQueued(ctx, sent)
+}
+
+// asQueued adds what `vestnik queue` would say, read from the streams anew.
+func (w *world) asQueued(ctx context.Context, sent sentCounts) (Sums, error) {
+	for end := time.Now().Add(agreeLimit); ; {
+		counts, err := ledger.Count(ctx, w.js, w.cfg.SinkNames()...)
+		if err != nil {
+			return Sums{}, err
+		}
+		s := sums(w.tally, sent, w.monitors)
+		for _, name := range s.names() {
+			s.check(s.Sinks[name].same(counts[name].Counts), "%s: the state of each event, counted anew from the streams: the same", name)
+		}
+		if s.Holds() || time.Now().After(end) {
+			return s, nil
+		}
 	}
-	return w.await(ctx, agreeLimit, sent, Sums.Holds)
 }
 
 func (w *world) await(ctx context.Context, limit time.Duration, sent sentCounts, enough func(Sums) bool) (Sums, error) {

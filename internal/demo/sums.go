@@ -128,6 +128,19 @@ func (s *Sums) sink(name string, b *book, m *simulate.Monitor, changed bool) {
 		name, k.Arrived.Confirmed, k.Delivered)
 }
 
+// same tells whether these are the counts by state.
+func (k SinkSums) same(counts map[string]int) bool {
+	for state, n := range map[string]int{
+		streams.StateHeld: k.Held, streams.StateSuppressed: k.Suppressed, streams.StatePending: k.Pending, streams.StateFailed: k.Failed,
+		streams.StateAside: k.Aside, streams.StateDelivered: k.Delivered, streams.StateExpired: k.Expired, streams.StateDiscarded: k.Discarded,
+	} {
+		if counts[state] != n {
+			return false
+		}
+	}
+	return true
+}
+
 func (k SinkSums) terms() string {
 	parts := []string{fmt.Sprintf("delivered %d", k.Delivered), fmt.Sprintf("suppressed %d", k.Suppressed)}
 	for _, t := range []struct {

@@ -211,10 +211,11 @@ func (s *session) loop(ctx context.Context, from uint64) error {
 			timer.Reset(2 * s.opts.SyncInterval) // soon enough: what was noted must be synced first
 			continue
 		}
-		if err := s.round(ctx, purge && !s.before.at.IsZero()); err != nil {
+		ready := !s.before.at.IsZero() // the first round only notes what the next may rely on
+		if err := s.round(ctx, purge && ready); err != nil {
 			return err
 		}
-		purge = purge && s.before.at.IsZero()
+		purge = purge && !ready
 		fresh = 0
 		timer.Reset(s.opts.Every)
 	}

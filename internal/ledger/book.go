@@ -37,7 +37,9 @@ type fact struct {
 }
 
 func newBook(q Query) *book {
-	return &book{query: q, facts: map[key]fact{}, odd: map[id]string{}}
+	b := &book{query: q, facts: map[key]fact{}, odd: map[id]string{}}
+	b.texts.number("") // 0: no text
+	return b
 }
 
 func (b *book) key(sink, text string) key {

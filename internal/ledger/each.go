@@ -172,18 +172,18 @@ func (l *listing) rest(t time.Time) error {
 	return nil
 }
 
-// receivedBefore lists the view's keys by time of receipt, then by place in ROUTE.
+// receivedBefore lists the view's keys by time of receipt, of one event by sink.
 func (l *listing) receivedBefore(t time.Time) []key {
+	b := l.book
 	var list []key
-	for k := range l.book.facts {
-		if l.book.received(k.id).Before(t) {
+	for k := range b.facts {
+		if b.received(k.id).Before(t) {
 			list = append(list, k)
 		}
 	}
-	b := l.book
 	slices.SortFunc(list, func(p, q key) int {
-		return cmp.Or(b.received(p.id).Compare(b.received(q.id)), cmp.Compare(b.facts[p].route, b.facts[q].route),
-			cmp.Compare(b.idText(p.id), b.idText(q.id)), cmp.Compare(b.sinks.text(uint32(p.sink)), b.sinks.text(uint32(q.sink))))
+		return cmp.Or(b.received(p.id).Compare(b.received(q.id)), cmp.Compare(b.idText(p.id), b.idText(q.id)),
+			cmp.Compare(b.sinks.text(uint32(p.sink)), b.sinks.text(uint32(q.sink))))
 	})
 	return list
 }

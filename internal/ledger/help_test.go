@@ -118,12 +118,12 @@ func (w *world) route() (stop func()) {
 	return w.run(r.Run)
 }
 
-// deliver starts sink uralsib and returns what stops it.
-func (w *world) deliver() (stop func()) {
+// deliver starts sink uralsib, whose clock is so far ahead, and returns what stops it.
+func (w *world) deliver(ahead time.Duration) (stop func()) {
 	w.t.Helper()
 	short := sink.Backoff{Min: 10 * time.Millisecond, Max: 20 * time.Millisecond}
 	r := sink.NewRunner(w.nc, w, sink.Options{Name: "uralsib", Log: zerolog.Nop(), Attributes: proatm.Attributes,
-		Retry: short, Aside: sink.Backoff{Min: time.Hour, Max: time.Hour}})
+		Now: func() time.Time { return time.Now().Add(ahead) }, Retry: short, Aside: sink.Backoff{Min: time.Hour, Max: time.Hour}})
 	return w.run(r.Run)
 }
 
@@ -168,7 +168,7 @@ func (w *world) line(e ledger.Entry) string {
 
 func (w *world) read(q ledger.Query) []string {
 	w.t.Helper()
-	lines := []string{}
+	var lines []string
 	err := ledger.Read(w.t.Context(), w.js, q, func(e ledger.Entry) error {
 		lines = append(lines, w.line(e))
 		return nil
@@ -182,7 +182,7 @@ func (w *world) read(q ledger.Query) []string {
 // want waits until the ledger says so.
 func (w *world) want(lines ...string) {
 	w.t.Helper()
-	got := []string{}
+	var got []string
 	waitFor(w.t, func() bool { got = w.read(ledger.Query{}); return cmp.Equal(lines, got) },
 		func() string { return cmp.Diff(lines, got) })
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -32,6 +33,8 @@ func (s *session) loop(ctx context.Context, failed <-chan error, lost <-chan nat
 			s.landed(r)
 		case m := <-s.recorded:
 			s.noted(m)
+		case list := <-s.discards:
+			s.discard(list)
 		case <-timer.C:
 		case <-s.wake:
 		case status := <-lost:
@@ -349,6 +352,24 @@ func (s *session) noted(m recordedMsg) {
 	}
 }
 
+// discard takes events out of lane low that the keeper has given up, and
+// remembers those that have not come yet.
+func (s *session) discard(list []streams.Outcome) {
+	gone := make(map[string]bool, len(list))
+	for _, o := range list {
+		gone[o.ID] = true
+		s.known[o.ID] = known{final: true}
+	}
+	for i := range s.lanes {
+		for _, it := range slices.Clone(s.lanes[i].items) {
+			if it != nil && !it.gone && !it.flying && gone[it.e.ID] {
+				s.leave(i, it)
+				delete(s.known, it.e.ID)
+			}
+		}
+	}
+}
+
 // arm sets the timer to the next thing that time brings about.
 func (s *session) arm(t *time.Timer) {
 	now := s.opts.Now()
@@ -395,12 +416,18 @@ func (s *session) tell() {
 	if b := &s.breaker; b.open() {
 		st.Outage = &Outage{Since: b.since, Failures: b.failures, Error: b.err, Next: b.until}
 	}
+	oldest := func(at time.Time) {
+		if st.Oldest == nil || at.Before(*st.Oldest) {
+			st.Oldest = &at
+		}
+	}
 	for i := range s.lanes {
 		if it := s.lanes[i].oldest(); it != nil {
-			if at := it.e.Received(); st.Oldest == nil || at.Before(*st.Oldest) {
-				st.Oldest = &at
-			}
+			oldest(it.e.Received())
 		}
+	}
+	for _, a := range s.asides.byID {
+		oldest(event.ReceivedAt(a.id))
 	}
 	s.stats.Store(st)
 }

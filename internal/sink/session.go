@@ -29,6 +29,7 @@ type session struct {
 	flying   int             // requests in flight
 	results  chan result
 	recorded chan recordedMsg
+	discards chan []streams.Outcome
 	requests context.Context // of what is in flight
 	asides   asides
 	known    map[string]known // from DONE, of events still to be met in ROUTE
@@ -67,7 +68,8 @@ const unrecorded = 256
 func (r *Runner) session(ctx context.Context) error {
 	s := &session{Runner: r, busy: map[string]bool{}, known: map[string]known{},
 		results: make(chan result, r.opts.MaxInFlight), recorded: make(chan recordedMsg, 16),
-		breaker: breaker{backoff: r.opts.Retry, limit: rejectionLimit}}
+		discards: make(chan []streams.Outcome, 16),
+		breaker:  breaker{backoff: r.opts.Retry, limit: rejectionLimit}}
 	if r.opts.RateLimit > 0 {
 		s.limiter = rate.NewLimiter(rate.Limit(r.opts.RateLimit), max(1, int(r.opts.RateLimit/10)))
 	}
@@ -75,6 +77,11 @@ func (r *Runner) session(ctx context.Context) error {
 	if s.js, err = jetstream.New(r.nc); err != nil {
 		return fmt.Errorf("JetStream: %w", err)
 	}
+	given, err := r.nc.Subscribe(streams.DoneDiscarded(r.opts.Name), s.givenUp)
+	if err != nil {
+		return fmt.Errorf("listen for events given up: %w", err)
+	}
+	defer func() { _ = given.Unsubscribe() }() // the connection may be gone
 	lost := r.nc.StatusChanged(nats.RECONNECTING, nats.CLOSED)
 	defer r.nc.RemoveStatusListener(lost)
 	if _, err := streams.Await(ctx, s.js, streams.Route); err != nil {
@@ -87,6 +94,20 @@ func (r *Runner) session(ctx context.Context) error {
 		return err
 	}
 	return s.run(ctx, lost)
+}
+
+// givenUp hears that the keeper has given up events because the store was full.
+// What does not fit is known at the next start: delivering it meanwhile does no
+// harm.
+func (s *session) givenUp(m *nats.Msg) {
+	list, err := streams.ParseOutcomes(m.Data)
+	if err != nil {
+		return
+	}
+	select {
+	case s.discards <- list:
+	default:
+	}
 }
 
 // recall writes what a lost connection left unrecorded and reads DONE: what is
