@@ -101,6 +101,12 @@ func (w *world) outcome(id, state string) {
 
 func (w *world) run(opts keeper.Options) *keeper.Keeper {
 	w.t.Helper()
+	k, _ := w.start(opts)
+	return k
+}
+
+func (w *world) start(opts keeper.Options) (*keeper.Keeper, func()) {
+	w.t.Helper()
 	opts.Sinks, opts.Log = []string{"uralsib"}, zerolog.Nop()
 	opts.SyncInterval = 5 * time.Millisecond
 	if opts.Every == 0 {
@@ -110,8 +116,9 @@ func (w *world) run(opts keeper.Options) *keeper.Keeper {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- k.Run(ctx) }()
-	w.t.Cleanup(sync.OnceFunc(func() { cancel(); <-done }))
-	return k
+	stop := sync.OnceFunc(func() { cancel(); <-done })
+	w.t.Cleanup(stop)
+	return k, stop
 }
 
 // rounds waits for n more rounds.
@@ -260,8 +267,9 @@ func TestKeepAge(t *testing.T) {
 	id := w.event()
 	w.publish(streams.Suppressed("uralsib", "40"), w.header(id), nil)
 	w.out(streams.Normal)
-	k := w.run(keeper.Options{Now: func() time.Time { return time.Now().Add(20 * 24 * time.Hour) }})
+	k, stop := w.start(keeper.Options{Now: func() time.Time { return time.Now().Add(20 * 24 * time.Hour) }})
 	w.rounds(k, 3)
+	stop()
 	if n := len(w.list(streams.Events)); n != 22 {
 		t.Fatalf("%d events after 20 days, want 22", n)
 	}
@@ -331,5 +339,23 @@ func TestPurgeOnStart(t *testing.T) {
 	w.rounds(k, 2)
 	if n := count(w.list(streams.Route), "out."); n != 1 {
 		t.Errorf("%d in the queue, want the one that is owed, %s", n, owed)
+	}
+}
+
+// Records of what is settled never fill their stream: the oldest go first.
+func TestRecordsMakeRoom(t *testing.T) {
+	w := newWorld(t, 100_000)
+	for i := 0; ; i++ {
+		id := w.event()
+		if _, err := w.js.PublishMsg(t.Context(), &nats.Msg{Subject: streams.Suppressed("uralsib", "40"), Header: w.header(id)}); err != nil {
+			break
+		}
+	}
+	before := count(w.list(streams.Route), "rt.done.")
+	k := w.run(keeper.Options{})
+	w.rounds(k, 3)
+	after := count(w.list(streams.Route), "rt.done.")
+	if after == 0 || after > before*3/4 {
+		t.Errorf("%d of %d suppressed events left", after, before)
 	}
 }

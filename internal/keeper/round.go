@@ -29,6 +29,9 @@ func (s *session) round(ctx context.Context, purgeDelivered bool) error {
 	if err := s.full(ctx); err != nil {
 		return err
 	}
+	if err := s.room(ctx); err != nil {
+		return err
+	}
 	if err := s.released(ctx, now.last); err != nil {
 		return err
 	}
@@ -297,6 +300,40 @@ func (s *session) putMark(ctx context.Context, sink string, upto uint64) error {
 		return fmt.Errorf("mark in DONE: %w", err)
 	}
 	return nil
+}
+
+// room removes the oldest records of what is settled before they fill their
+// stream: `queue` then no longer shows those events, but nothing stands still.
+func (s *session) room(ctx context.Context) error {
+	info, err := s.route.Info(ctx, jetstream.WithSubjectFilter("rt.done.>"))
+	if err != nil {
+		return fmt.Errorf("look up ROUTE: %w", err)
+	}
+	if int64(info.State.Bytes) > info.Config.MaxBytes/10*7 {
+		n := uint64(0)
+		for _, k := range info.State.Subjects {
+			n += k
+		}
+		if n > 1 {
+			if err := s.route.Purge(ctx, jetstream.WithPurgeSubject("rt.done.>"), jetstream.WithPurgeKeep(n/2)); err != nil {
+				return fmt.Errorf("make room in ROUTE: %w", err)
+			}
+		}
+	}
+	done, err := s.done.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("look up DONE: %w", err)
+	}
+	if int64(done.State.Bytes) <= done.Config.MaxBytes/10*8 || len(s.sinks) == 0 {
+		return nil
+	}
+	limit := done.State.FirstSeq + (done.State.LastSeq-done.State.FirstSeq)/5
+	for _, l := range s.sinks {
+		limit = min(limit, l.mark+1)
+	}
+	n, err := s.purge(ctx, s.done, "done.>", limit)
+	s.count(func(st *Stats) { st.Done += n })
+	return err
 }
 
 // full gives up events of lane low, oldest first, when ROUTE is nearly full and

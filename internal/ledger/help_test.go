@@ -110,12 +110,16 @@ const testRules = `<rules>
 // route starts a router and returns what stops it.
 func (w *world) route() (stop func()) {
 	w.t.Helper()
+	return w.run(w.router().Run)
+}
+
+func (w *world) router() *router.Router {
+	w.t.Helper()
 	set, err := rules.Parse("rules.xml", []byte(testRules))
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	r := router.New(w.nc, set, router.Options{Signatures: map[string][]string{"URAL": {"uralsib"}}, Log: zerolog.Nop()})
-	return w.run(r.Run)
+	return router.New(w.nc, set, router.Options{Signatures: map[string][]string{"URAL": {"uralsib"}}, Log: zerolog.Nop()})
 }
 
 // deliver starts sink uralsib, whose clock is so far ahead, and returns what stops it.
