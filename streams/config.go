@@ -93,7 +93,7 @@ func Await(ctx context.Context, js jetstream.JetStream, name string) (jetstream.
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("wait for stream %s: %w (last answer: %v)", name, ctx.Err(), err)
+			return nil, fmt.Errorf("wait for stream %s: %w (last answer: %w)", name, ctx.Err(), err)
 		case <-time.After(pause):
 		}
 	}

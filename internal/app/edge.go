@@ -33,7 +33,7 @@ func Edge(ctx context.Context, cfg *config.Config, log zerolog.Logger) error {
 // configuration's own test says.
 func CheckServer(cfg *config.Config) error {
 	if _, err := os.Stat(cfg.Server); err != nil {
-		return nil //nolint:nilerr // told already
+		return nil // told already
 	}
 	return broker.Check(cfg.Server)
 }
@@ -119,6 +119,11 @@ func openEdge(ctx context.Context, cfg *config.Config, log zerolog.Logger) (_ *e
 		return nil, err
 	}
 	e.server = terminal.New(opts, e.journal)
+	paused, err := control.ReadPauses(ctx, e.js)
+	if err != nil {
+		return nil, err
+	}
+	e.server.SetPaused(paused.Intake())
 	return e, nil
 }
 
@@ -172,14 +177,14 @@ func (e *edge) hosted() []func(context.Context) error {
 // pauses obeys `vestnik pause`, and tells the monitoring systems of it by an
 // event of the edge's own (SPEC 4).
 func (e *edge) pauses(ctx context.Context) error {
-	first, last := true, ""
+	known, last := false, "" // a pause from before the start is no news
 	return watchPauses(ctx, e.js, e.log, func(p control.Pauses) {
 		e.server.SetPaused(p.Intake())
 		text := pauseText(p)
-		if text != last && text != "" && !first {
+		if known && text != last && text != "" {
 			e.own(ctx, "warning", text)
 		}
-		first, last = false, text
+		known, last = true, text
 	})
 }
 

@@ -90,7 +90,7 @@ func routed(ctx context.Context, js jetstream.JetStream) (streams.Position, erro
 	}
 	p, err := streams.ParsePosition(m.Header.Get(streams.HeaderPos))
 	if err != nil {
-		return streams.Position{}, nil //nolint:nilerr // not written by a router: nothing to compare
+		return streams.Position{}, nil // not written by a router: nothing to compare
 	}
 	return p, nil
 }

@@ -48,6 +48,7 @@ func runSink(ctx context.Context, cfg *config.Config, log zerolog.Logger, name s
 		opts.Retry, opts.Aside = sink.Backoff{Min: set.RetryMin, Max: set.RetryMax}, sink.Backoff{Min: set.AsideMin, Max: max(set.RetryMax, set.AsideMin)}
 	}
 	r := sink.NewRunner(nc, target, opts)
+	r.SetPaused(true) // until it is known whether a pause is in force
 	self := program(SinkProgram(name), cfg)
 	status := func(context.Context) (any, error) { return SinkStatus{self, r.Stats()}, nil }
 	log.Info().Bool("address", target != nil).Msg("ready")

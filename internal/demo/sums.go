@@ -40,10 +40,10 @@ type SinkSums struct {
 }
 
 // all is the number of events that were decided to concern the sink.
-func (s SinkSums) all() int { return s.open() + s.Suppressed + s.Delivered + s.Expired + s.Discarded }
+func (k SinkSums) all() int { return k.open() + k.Suppressed + k.Delivered + k.Expired + k.Discarded }
 
 // open is the number of events that something is still to happen to.
-func (s SinkSums) open() int { return s.Held + s.Pending + s.Failed + s.Aside }
+func (k SinkSums) open() int { return k.Held + k.Pending + k.Failed + k.Aside }
 
 // names are the sinks, in the order of the configuration.
 func (s Sums) names() []string {

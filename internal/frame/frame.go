@@ -109,7 +109,7 @@ func short(got, want int, cause error) error {
 	if got == 0 {
 		return cause // nothing was begun
 	}
-	if cause == io.EOF {
+	if errors.Is(cause, io.EOF) {
 		cause = io.ErrUnexpectedEOF
 	}
 	return fmt.Errorf("%w: %d of %d bytes: %w", ErrTruncated, got, want, cause)

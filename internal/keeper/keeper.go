@@ -131,6 +131,7 @@ type session struct {
 	events, route, done jetstream.Stream
 	sinks               map[string]*ledger
 	before              markers // of the round before
+	seen                uint64  // the last message of DONE read
 }
 
 // markers are noted in one round and used in the next: by then they are synced.
@@ -233,6 +234,7 @@ func (s *session) learn(m jetstream.Msg) int {
 		s.sinks[sink] = l
 	}
 	seq := streams.Seq(m)
+	s.seen = seq
 	for _, o := range list {
 		l.note(o, seq)
 	}

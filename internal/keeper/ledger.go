@@ -21,13 +21,12 @@ type entry struct {
 	gone     bool // ROUTE has let it go
 }
 
-func newLedger(mark uint64) *ledger { return &ledger{mark: mark, seen: mark, byID: map[string]entry{}} }
+func newLedger(mark uint64) *ledger { return &ledger{mark: mark, byID: map[string]entry{}} }
 
 func (l *ledger) note(o streams.Outcome, seq uint64) {
 	if seq <= l.mark {
 		return
 	}
-	l.seen = seq
 	old := l.byID[o.ID]
 	e := entry{seq: seq, final: streams.Final(o.State), gone: old.gone}
 	e.resolved = e.final || o.State == streams.StateAside
@@ -55,9 +54,10 @@ func (l *ledger) left(id string) {
 	l.byID[id] = e
 }
 
-// upto is the outcome up to which nothing in DONE matters to the sink any more.
-func (l *ledger) upto() uint64 {
-	low := l.seen + 1
+// upto is the message of DONE up to which nothing matters to the sink any more;
+// seen is the last one read.
+func (l *ledger) upto(seen uint64) uint64 {
+	low := max(seen, l.mark) + 1
 	for _, e := range l.byID {
 		low = min(low, e.seq)
 	}

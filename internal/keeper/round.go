@@ -24,7 +24,7 @@ func (s *session) round(ctx context.Context, purgeDelivered bool) error {
 		if err := s.queue(ctx, name, l, now.last); err != nil {
 			return err
 		}
-		now.marks[name] = l.upto()
+		now.marks[name] = l.upto(s.seen)
 	}
 	if err := s.full(ctx); err != nil {
 		return err

@@ -93,7 +93,7 @@ func (b *book) outcome(sink string, o streams.Outcome, seq uint64) {
 	}
 	k := b.key(sink, o.ID)
 	if streams.Final(o.State) && !b.wantsState(o.State) {
-		
+		delete(b.facts, k)
 		return
 	}
 	f := b.fact(o.State, o.Lane, o.Terminal, o.Rule, b.facts[k].route)

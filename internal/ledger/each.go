@@ -111,7 +111,7 @@ func (l *listing) begin(s jetstream.Stream) (uint64, error) {
 	}
 	m, err := cons.Next(jetstream.FetchMaxWait(time.Second))
 	if err != nil {
-		return state.FirstSeq, nil //nolint:nilerr // removed meanwhile: from the beginning, then
+		return state.FirstSeq, nil // removed meanwhile: from the beginning, then
 	}
 	return streams.Seq(m), nil
 }

@@ -26,7 +26,7 @@ func (l *listing) fromRoute(seq uint64) (*event.Event, error) {
 	}
 	e, err := event.FromHeader(event.Header(m.Header), m.Data)
 	if err != nil {
-		return nil, nil //nolint:nilerr // the same as no event
+		return nil, nil // the same as no event
 	}
 	return e, nil
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
 	"vestnik/internal/event"
@@ -237,5 +238,31 @@ func TestViewCountsWhatIsLeft(t *testing.T) {
 	}
 	if got := v.Tally()["uralsib"].Counts; got["pending"] != 1 || got["held"] != 1 {
 		t.Errorf("after: %v", got)
+	}
+}
+
+// What a complete release let go is no evidence once its events are settled and
+// forgotten, however long ROUTE keeps it.
+func TestCompleteReleaseHoldsNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.route()
+	w.deliver(0)
+	w.send("three", "three", "three")
+	delivered := func(n string) string { return n + ` delivered normal "three" attempts=1` }
+	w.want(delivered("1"), delivered("2"), delivered("3"))
+	w.send("drop")
+	w.want(delivered("1"), delivered("2"), delivered("3"), `4 suppressed normal "без доставки"`)
+	for stream, subject := range map[string]string{streams.Route: "out.>", streams.Done: "done.>"} {
+		s, err := w.js.Stream(t.Context(), stream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Purge(t.Context(), jetstream.WithPurgeSubject(subject)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if d := cmp.Diff([]string{`4 suppressed normal "без доставки"`}, w.read(ledger.Query{})); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
 	}
 }

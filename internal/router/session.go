@@ -75,7 +75,7 @@ func (s *session) open(ctx context.Context) error {
 	s.queued = map[Queue]uint64{}
 	for q, f := range s.opts.Queues {
 		s.queued[q] = info.State.LastSeq
-		f.Doubt() // the last session may have written what ROUTE refused, and the other way round
+		f.Doubt() // the last session may have written what it did not hand on
 	}
 	s.w, err = newWriter(s.nc, info.State.LastSeq)
 	return err
@@ -254,7 +254,8 @@ func (s *session) out(ctx context.Context, e *event.Event, sink string, ttl int,
 	s.stats.routed.Add(1)
 	q := Queue{sink, e.Lane}
 	if f := s.opts.Queues[q]; f != nil {
-		f.Put(streams.Part[event.Queued]{Prev: s.queued[q], Seq: seq, Size: len(e.Raw), Value: event.Queued{Event: *e, TTL: ttl, Release: release}})
+		p := streams.Part[event.Queued]{Prev: s.queued[q], Seq: seq, Size: len(e.Raw), Value: event.Queued{Event: *e, TTL: ttl, Release: release}}
+		s.w.after(seq, func() { f.Put(p) })
 		s.queued[q] = seq
 	}
 	return nil

@@ -30,6 +30,13 @@ type writer struct {
 	acked uint64
 	at    time.Time // the last answer
 	err   error
+	then  []then
+}
+
+// then is what is done when ROUTE has taken a message.
+type then struct {
+	seq uint64
+	do  func()
 }
 
 // newWriter begins behind last, the last sequence of ROUTE.
@@ -59,6 +66,18 @@ func (w *writer) put(ctx context.Context, m *nats.Msg) (uint64, error) {
 	}
 	w.next++
 	return seq, nil
+}
+
+// after does something when ROUTE has taken message seq; in the order of the
+// calls, and never if ROUTE refuses.
+func (w *writer) after(seq uint64, do func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.acked >= seq {
+		do()
+		return
+	}
+	w.then = append(w.then, then{seq, do})
 }
 
 // flush waits until ROUTE has taken everything.
@@ -117,6 +136,11 @@ func (w *writer) answer(m *nats.Msg) {
 		w.fail(fmt.Errorf("ROUTE refuses: %s (%d)", ack.Error.Description, ack.Error.Code))
 	default:
 		w.acked = max(w.acked, ack.Seq)
+		for len(w.then) > 0 && w.then[0].seq <= w.acked {
+			w.then[0].do()
+			w.then[0].do = nil
+			w.then = w.then[1:]
+		}
 	}
 	w.moved.Broadcast()
 }

@@ -105,14 +105,14 @@ func fromUTF8(data []byte, found *problems) string {
 	}
 	text := make([]rune, 0, len(data))
 	at := -1
-	for i, size := 0, 0; i < len(data); i += size {
-		var r rune
-		r, size = utf8.DecodeRune(data[i:])
+	for i := 0; i < len(data); {
+		r, size := utf8.DecodeRune(data[i:])
 		if at < 0 && r == utf8.RuneError && size == 1 {
 			at = i
 			found.add(i, "byte 0x%02X is not UTF-8; a file in another encoding says so in its XML declaration (encoding='windows-1251')", data[i])
 		}
 		text = append(text, r)
+		i += size
 	}
 	return string(text)
 }

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -54,7 +55,7 @@ func scan(src source, found *problems) *element {
 		found.add(at, "character %U, which XML does not allow", r)
 	}
 	if err := s.document(); err != nil {
-		b := err.(*broken)
+		b, _ := errors.AsType[*broken](err) // document knows no other
 		found.add(b.at, "%s", b.reason)
 	}
 	return s.root

@@ -104,7 +104,7 @@ func (l *link) ask(signature string, body []byte) (answer []byte, name string, e
 	switch {
 	case err != nil && writeErr != nil:
 		return nil, "", writeErr
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return nil, "", fmt.Errorf("%w: the connection was closed", ErrNoAnswer)
 	case err != nil:
 		return nil, "", fmt.Errorf("%w: %w", ErrNoAnswer, err)

@@ -34,7 +34,6 @@ type session struct {
 	asides   asides
 	known    map[string]known // from DONE, of events still to be met in ROUTE
 	breaker  breaker
-	probing  bool
 	share    Share
 	turn     int // requests since the last one for an event set aside
 	limiter  *rate.Limiter

@@ -76,7 +76,7 @@ func answerError(err error) error {
 	switch {
 	case timedOut(err):
 		return stepError(step, errTimeout)
-	case err == errTooLong, err == errNotHTTP:
+	case errors.Is(err, errTooLong), errors.Is(err, errNotHTTP):
 		return stepError(step, err)
 	case errors.As(err, &remote) && remote.Op == "remote error": // TLS 1.3 refuses a client that late
 		return stepError(step, remote.Err)
