@@ -1,6 +1,7 @@
 package rules_test
 
 import (
+	"fmt"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -53,7 +54,7 @@ func TestTooLarge(t *testing.T) {
 	if err := os.WriteFile(path, fill(rules.MaxSize+1), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := rules.Load(path); err == nil || !strings.Contains(err.Error(), "larger than 4194304 bytes") {
+	if _, err := rules.Load(path); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("larger than %d bytes", rules.MaxSize)) {
 		t.Error(err)
 	}
 }

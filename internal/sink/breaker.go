@@ -18,9 +18,13 @@ type breaker struct {
 // open tells whether the sink is out.
 func (b *breaker) open() bool { return b.failures > 0 }
 
-// delivered closes the breaker; true if it was open.
-func (b *breaker) delivered() bool {
+// delivered closes the breaker; true if it was open. While the sink is out only
+// the probe tells: what was in flight when it went out proves nothing.
+func (b *breaker) delivered(probe bool) bool {
 	was := b.open()
+	if was && !probe {
+		return false
+	}
 	b.rejected, b.failures, b.err, b.rejects = 0, 0, "", false
 	return was
 }

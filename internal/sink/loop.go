@@ -265,7 +265,7 @@ func (s *session) delivered(r result) {
 		s.settle(s.laneOf(it), it, streams.StateDelivered, "")
 	}
 	since := s.breaker.since
-	if s.breaker.delivered() {
+	if s.breaker.delivered(r.probe) {
 		s.opts.Log.Info().Dur("outage", r.now.Sub(since)).Msg("the sink takes events again")
 	}
 }
