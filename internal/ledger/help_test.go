@@ -41,16 +41,22 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	b, err := broker.Start(broker.Options{Dir: t.TempDir(), Log: zerolog.Nop()})
+	return newWorldIn(t, t.TempDir(), t.Cleanup)
+}
+
+// newWorldIn is a world with its store in dir, ended by what it gives to cleanup.
+func newWorldIn(t testing.TB, dir string, cleanup func(func())) *world {
+	t.Helper()
+	b, err := broker.Start(broker.Options{Dir: dir, Log: zerolog.Nop()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(b.Close)
+	cleanup(b.Close)
 	nc, err := b.Connect("test")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(nc.Close)
+	cleanup(nc.Close)
 	js, err := jetstream.New(nc)
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -23,14 +24,10 @@ import (
 // each event is to be.
 func TestAgreesWithModel(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	dir, run := t.TempDir(), 0
 	rapid.Check(t, func(rt *rapid.T) {
-		for _, name := range []string{streams.Events, streams.Route, streams.Done} {
-			if err := w.js.DeleteStream(t.Context(), name); err != nil {
-				rt.Fatal(err)
-			}
-		}
-		w.makeStreams()
+		run++
+		w := newWorldIn(t, filepath.Join(dir, fmt.Sprint(run)), rt.Cleanup)
 		m := &model{world: w, rt: rt, base: time.Now().Add(-time.Hour), groups: map[string][]*owed{}}
 		rt.Repeat(map[string]func(*rapid.T){
 			"arrive":  m.arrive,

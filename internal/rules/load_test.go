@@ -1,11 +1,11 @@
 package rules_test
 
 import (
-	"fmt"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"flag"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
