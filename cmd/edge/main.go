@@ -10,6 +10,6 @@ import (
 )
 
 func main() {
-	debug.SetGCPercent(20) // a terminal has little memory; what the server caches costs the collector nothing
+	debug.SetGCPercent(12) // a terminal has little memory; what the server caches costs the collector nothing
 	cli.Main("edge", app.Edge, app.CheckRules, app.CheckServer)
 }

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/spf13/cobra"
+	"github.com/synadia-io/orbit.go/natscontext"
+
+	"vestnik/internal/broker"
+	"vestnik/internal/cli"
+	"vestnik/internal/config"
+)
+
+// link is a command's connection to the broker.
+type link struct {
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	cfg    *config.Config // nil = there is none
+	server string         // for people: without a password
+}
+
+func (l *link) close() { l.nc.Close() }
+
+// sinks are those of the configuration, without one all that this version knows.
+func (l *link) sinks() []string {
+	if l.cfg == nil {
+		return config.KnownSinks()
+	}
+	return l.cfg.SinkNames()
+}
+
+// connect finds the broker: --server or NATS_URL, else --context or NATS_CONTEXT
+// (an empty --context is the selected one), else the nats block of -c FILE, or of
+// the working folder's vestnik.conf, else this computer's. A connection that
+// breaks is not made again: a command says so and ends.
+func connect(cmd *cobra.Command) (*link, error) {
+	g := globalsOf(cmd)
+	cfg, err := g.configuration()
+	if err != nil && (g.config != "" || g.server == "" && !asksContext(cmd, g)) {
+		return nil, err
+	}
+	var l *link
+	switch {
+	case g.server != "":
+		l, err = dial(broker.Remote{URL: g.server}, "--server or NATS_URL")
+	case asksContext(cmd, g):
+		l, err = dialContext(g.context)
+	case cfg != nil:
+		n := cfg.NATS
+		l, err = dial(broker.Remote{URL: n.URL, Creds: n.Creds, CA: n.CA, Cert: n.Cert, Key: n.Key}, "nats { url } of "+shown(cfg.File))
+	default:
+		l, err = dial(broker.Remote{URL: config.Default().NATS.URL}, "the default; there is no "+cli.DefaultConfig+" here")
+	}
+	if err != nil {
+		return nil, err
+	}
+	l.cfg = cfg
+	return l, nil
+}
+
+// configuration reads the file of -c, or the working folder's if there is one.
+func (g globals) configuration() (*config.Config, error) {
+	if g.config == "" && !present(cli.DefaultConfig) {
+		return nil, nil
+	}
+	return cli.Load(g.configFile())
+}
+
+func asksContext(cmd *cobra.Command, g globals) bool {
+	f := cmd.Flag("context")
+	return g.context != "" || f != nil && f.Changed
+}
+
+var once = []nats.Option{nats.NoReconnect(), nats.Timeout(3 * time.Second)}
+
+const clientName = "vestnik"
+
+func dial(r broker.Remote, from string) (*link, error) {
+	server := withoutPassword(r.URL)
+	nc, err := broker.Dial(r, clientName, once...)
+	if err != nil {
+		return nil, unreachable(server, from, err)
+	}
+	js, err := jetstream.New(nc)
+	return newLink(nc, js, server, err)
+}
+
+func dialContext(name string) (*link, error) {
+	which := "the selected NATS context"
+	if name != "" {
+		which = "NATS context " + name
+	}
+	nc, set, err := natscontext.Connect(name, append([]nats.Option{nats.Name(clientName)}, once...)...)
+	if err != nil {
+		return nil, fmt.Errorf("no connection by %s: %w (nats context info shows it)", which, err)
+	}
+	js, err := contextJetStream(nc, set)
+	return newLink(nc, js, withoutPassword(nc.ConnectedUrl()), err)
+}
+
+func contextJetStream(nc *nats.Conn, set natscontext.Settings) (jetstream.JetStream, error) {
+	switch {
+	case set.JSDomain != "":
+		return jetstream.NewWithDomain(nc, set.JSDomain)
+	case set.JSAPIPrefix != "":
+		return jetstream.NewWithAPIPrefix(nc, set.JSAPIPrefix)
+	}
+	return jetstream.New(nc)
+}
+
+func newLink(nc *nats.Conn, js jetstream.JetStream, server string, err error) (*link, error) {
+	if err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("JetStream at %s: %w", server, err)
+	}
+	return &link{nc: nc, js: js, server: server}, nil
+}
+
+// unreachable says where was tried and what to do. broker.Dial's own words name the
+// URL with its password.
+func unreachable(server, from string, err error) error {
+	if inner := errors.Unwrap(err); inner != nil {
+		err = inner
+	}
+	reason := networkReason(err)
+	if errors.Is(err, nats.ErrNoServers) {
+		reason = "nobody listens there"
+	}
+	return fmt.Errorf("no connection to NATS at %s: %s\nThe address is from %s. Is the edge running? "+
+		"--server URL, --context NAME or -c FILE choose another", server, reason, from)
+}
+
+// withoutPassword hides passwords and tokens in a list of URLs.
+func withoutPassword(urls string) string {
+	list := strings.Split(urls, ",")
+	for i, one := range list {
+		one = strings.TrimSpace(one)
+		if at := strings.LastIndexByte(one, '@'); at >= 0 {
+			scheme, _, _ := strings.Cut(one, "://")
+			one = scheme + "://***@" + one[at+1:]
+		}
+		if u, err := url.Parse(one); err == nil {
+			u.RawQuery = ""
+			one = u.String()
+		}
+		list[i] = one
+	}
+	return strings.Join(list, ",")
+}
+
+// linked is a command's work with a connection.
+func linked(work func(ctx context.Context, cmd *cobra.Command, l *link, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		l, err := connect(cmd)
+		if err != nil {
+			return err
+		}
+		defer l.close()
+		return work(cmd.Context(), cmd, l, args)
+	}
+}
+
