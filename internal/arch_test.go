@@ -17,7 +17,7 @@ import (
 // imports rows below its own only; packages of one row do not meet. Tests may also
 // use their own row, and a real broker.
 var rows = [][]string{
-	{"cmd/edge", "cmd/router", "cmd/sink-uralsib", "cmd/sink-proxima", "cmd/vestnik", "internal/e2e"},
+	{"cmd/edge", "cmd/router", "cmd/sink-uralsib", "cmd/sink-proxima", "cmd/vestnik", "internal/e2e", "internal/bench"},
 	{"internal/demo"},
 	{"internal/app"},
 	{"internal/cli", "deploy"},

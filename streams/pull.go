@@ -121,20 +121,27 @@ func (p *pull) next(ctx context.Context) (*message, error) {
 			}
 			p.alive = false
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, context.Cause(ctx)
 		}
 	}
 }
 
-// exhausted tells whether the consumer has nothing more: what was still to come
-// may have been removed.
-func (p *pull) exhausted(ctx context.Context) bool {
+// left is how many messages are still to come where was is what the last one
+// said: they may have been removed since, or the server with its consumer.
+func (p *pull) left(ctx context.Context, was uint64) (uint64, error) {
 	cons, err := p.js.Consumer(ctx, p.stream, p.name)
-	if err != nil {
-		return false // the connection is away: it goes on when that is back, or fails
+	switch {
+	case errors.Is(err, jetstream.ErrConsumerNotFound): // the server restarted: behind the last message, then
+		err := p.again(ctx, err)
+		return p.pending, err
+	case err != nil:
+		return was, ctx.Err() // the connection is away: it goes on when that is back
 	}
 	info := cons.CachedInfo()
-	return info.NumPending == 0 && info.Delivered.Consumer <= p.seen
+	if info.NumPending == 0 && info.Delivered.Consumer <= p.seen {
+		return 0, nil
+	}
+	return was, nil
 }
 
 // ask sends a pull request when half of what may be ahead has come.

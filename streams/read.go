@@ -65,8 +65,8 @@ func Scan(ctx context.Context, js jetstream.JetStream, stream string, from From,
 	for left := p.pending; left > 0; {
 		m, err := p.next(ctx)
 		if errors.Is(err, errSilent) {
-			if p.exhausted(ctx) {
-				return nil
+			if left, err = p.left(ctx, left); err != nil {
+				return err
 			}
 			continue
 		}

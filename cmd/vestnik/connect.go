@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 	"time"
 
@@ -49,14 +48,14 @@ func connect(cmd *cobra.Command) (*link, error) {
 	var l *link
 	switch {
 	case g.server != "":
-		l, err = dial(broker.Remote{URL: g.server}, "--server or NATS_URL")
+		l, err = dial(broker.Remote{URL: g.server}, "from --server or NATS_URL")
 	case asksContext(cmd, g):
 		l, err = dialContext(g.context)
 	case cfg != nil:
 		n := cfg.NATS
-		l, err = dial(broker.Remote{URL: n.URL, Creds: n.Creds, CA: n.CA, Cert: n.Cert, Key: n.Key}, "nats { url } of "+shown(cfg.File))
+		l, err = dial(broker.Remote{URL: n.URL, Creds: n.Creds, CA: n.CA, Cert: n.Cert, Key: n.Key}, "from nats { url } of "+shown(cfg.File))
 	default:
-		l, err = dial(broker.Remote{URL: config.Default().NATS.URL}, "the default; there is no "+cli.DefaultConfig+" here")
+		l, err = dial(broker.Remote{URL: config.Default().NATS.URL}, "the default, for there is no "+cli.DefaultConfig+" here")
 	}
 	if err != nil {
 		return nil, err
@@ -133,37 +132,45 @@ func unreachable(server, from string, err error) error {
 	if errors.Is(err, nats.ErrNoServers) {
 		reason = "nobody listens there"
 	}
-	return fmt.Errorf("no connection to NATS at %s: %s\nThe address is from %s. Is the edge running? "+
-		"--server URL, --context NAME or -c FILE choose another", server, reason, from)
+	return fmt.Errorf("no connection to NATS at %s (%s): %s; is the edge running? "+
+		"--server URL, --context NAME or -c FILE choose another server", server, from, reason)
 }
 
-// withoutPassword hides passwords and tokens in a list of URLs.
+// withoutPassword hides passwords, tokens and queries in a list of URLs.
 func withoutPassword(urls string) string {
 	list := strings.Split(urls, ",")
 	for i, one := range list {
-		one = strings.TrimSpace(one)
+		one, _, _ = strings.Cut(strings.TrimSpace(one), "?")
 		if at := strings.LastIndexByte(one, '@'); at >= 0 {
-			scheme, _, _ := strings.Cut(one, "://")
-			one = scheme + "://***@" + one[at+1:]
-		}
-		if u, err := url.Parse(one); err == nil {
-			u.RawQuery = ""
-			one = u.String()
+			user := strings.Index(one, "://") + len("://")
+			if user < len("://") || user > at {
+				user = 0
+			}
+			one = one[:user] + "***" + one[at:]
 		}
 		list[i] = one
 	}
 	return strings.Join(list, ",")
 }
 
-// linked is a command's work with a connection.
+var errLost = errors.New("the connection to NATS is lost: the broker has gone")
+
+// linked is a command's work with a connection; the end of the connection ends
+// ctx. Work that expects that end uses the command's own context.
 func linked(work func(ctx context.Context, cmd *cobra.Command, l *link, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		l, err := connect(cmd)
 		if err != nil {
 			return err
 		}
+		ctx, cancel := context.WithCancelCause(cmd.Context())
+		defer cancel(nil)
+		l.nc.SetClosedHandler(func(*nats.Conn) { cancel(errLost) })
 		defer l.close()
-		return work(cmd.Context(), cmd, l, args)
+		err = work(ctx, cmd, l, args)
+		if err != nil && errors.Is(context.Cause(ctx), errLost) && cmd.Context().Err() == nil {
+			return errLost
+		}
+		return err
 	}
 }
-

@@ -29,8 +29,12 @@ hold keeps the count and deadline under which it was held.`,
 			if errors.Is(err, control.ErrNotRunning) {
 				return errors.New("the router is not running; it reads the rules when it starts")
 			}
+			var refused *control.Refused
+			if errors.As(err, &refused) {
+				return fmt.Errorf("%s\nThe old rules stay in force.", refused.Text)
+			}
 			if err != nil {
-				return fmt.Errorf("rules refused, the old ones stay in force:\n%w", err)
+				return err
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "Rules in force: sha256:%s, %s\n", a.Rules, countRules(a.Count))
 			return err

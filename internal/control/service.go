@@ -4,6 +4,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -38,7 +39,8 @@ type Program struct {
 	Stop          func() // ends the program; called when the request has been answered
 }
 
-// Serve offers the verbs of a program on ctl.<program>.<verb> until ctx ends.
+// Serve offers the verbs of a program on ctl.<program>.<verb>. It returns when ctx
+// ends; the verbs are answered until nc closes, which is to be the program's last act.
 // The service shows with the stock tools: nats micro ls.
 func Serve(ctx context.Context, nc *nats.Conn, p Program) error {
 	svc, err := micro.AddService(nc, micro.Config{Name: "vestnik", Version: semver(p.Version), Description: "Vestnik " + p.Name,
@@ -61,10 +63,7 @@ func Serve(ctx context.Context, nc *nats.Conn, p Program) error {
 		return errors.Join(fmt.Errorf("control service: %w", err), svc.Stop())
 	}
 	<-ctx.Done()
-	if nc.IsClosed() {
-		return nil
-	}
-	return svc.Stop()
+	return nil // the program answers until its connection closes: it has gone when it is silent
 }
 
 var isSemver = regexp.MustCompile(`^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$`)
@@ -84,12 +83,18 @@ func handle(ctx context.Context, h Handler) micro.HandlerFunc {
 		defer cancel()
 		v, err := h(ctx)
 		if err != nil {
-			_ = r.Error("500", err.Error(), nil) // the requester is gone
+			line, _, _ := strings.Cut(err.Error(), "\n")
+			_ = r.Error("500", line, []byte(err.Error())) // an error: the requester is gone
 			return
 		}
 		_ = r.RespondJSON(v)
 	}
 }
+
+// Refused is a program's own error, its text as it was: with all its lines.
+type Refused struct{ Program, Verb, Text string }
+
+func (e *Refused) Error() string { return e.Program + " " + e.Verb + ": " + e.Text }
 
 // ErrNotRunning: nobody answers for the program.
 var ErrNotRunning = errors.New("not running")
@@ -106,7 +111,7 @@ func Call(ctx context.Context, nc *nats.Conn, program, verb string, v any) error
 		return fmt.Errorf("%s %s: %w", program, verb, err)
 	}
 	if text := m.Header.Get(micro.ErrorHeader); text != "" {
-		return fmt.Errorf("%s %s: %s", program, verb, text)
+		return &Refused{program, verb, cmp.Or(string(m.Data), text)}
 	}
 	if v == nil {
 		return nil

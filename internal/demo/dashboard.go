@@ -61,4 +61,3 @@ func (d *dashboard) draw(s snapshot) {
 	}
 	io.WriteString(d.out, frame) // one write: no half frames
 }
-

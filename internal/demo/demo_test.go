@@ -48,7 +48,7 @@ func TestDemoAddsUp(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "kept")
 	var o out
-	err := Run(t.Context(), Options{Duration: 1500 * time.Millisecond, Events: 400, Terminals: 4, Seed: 3, Dir: dir, Out: &o})
+	err := Run(t.Context(), Options{Duration: 20 * time.Second, Events: 400, Rate: 400, Terminals: 4, Seed: 3, Dir: dir, Out: &o})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, &o)
 	}
@@ -134,7 +134,7 @@ func TestOptions(t *testing.T) {
 		rate   float64
 	}{
 		{Options{}, 960, 60},
-		{Options{Duration: 20 * time.Second, Events: 2000}, 2000, 125},
+		{Options{Duration: 20 * time.Second, Events: 1300}, 1300, 100},
 		{Options{Duration: 10 * time.Second, Rate: 100}, 800, 100},
 		{Options{Events: 50, Rate: 10}, 50, 10},
 	} {

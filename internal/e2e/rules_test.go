@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -126,6 +127,10 @@ func TestNever(t *testing.T) {
 	for _, sink := range []string{"uralsib", "proxima"} {
 		if got := suppressed(t, js, sink); !slices.Equal(got, []string{id}) {
 			t.Errorf("suppressed for %s: %q, want %q", sink, got, id)
+		}
+		queue, stderr, code := run(t, nil, program("vestnik"), "queue", "-c", s.path("vestnik.conf"), "--sink", sink, "--state", "suppressed", "--json")
+		if code != 0 || strings.Count(queue, "\n") != 1 || !strings.Contains(queue, `"id":"`+id+`"`) || !strings.Contains(queue, `"rule":"rule1"`) {
+			t.Errorf("vestnik queue: exit %d, %q, %q", code, queue, stderr)
 		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"vestnik/internal/event"
@@ -40,21 +39,21 @@ const maxCached = 8 << 20
 const ahead = 8
 
 func (r *Router) session(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	js, err := jetstream.New(r.nc)
 	if err != nil {
 		return fmt.Errorf("JetStream: %w", err)
 	}
+	up, stop := streams.Connected(ctx, r.nc)
+	defer stop()
 	s := &session{Router: r, js: js}
-	if err := s.open(ctx); err != nil {
+	if err := s.open(up); err != nil {
 		return err
 	}
 	defer s.w.close()
-	if err := s.recover(ctx); err != nil {
+	if err := s.recover(up); err != nil {
 		return err
 	}
-	return s.loop(ctx)
+	return s.loop(ctx, up)
 }
 
 // open waits for both streams and takes the place behind ROUTE's end.
@@ -82,20 +81,18 @@ func (s *session) open(ctx context.Context) error {
 }
 
 // loop takes inputs: an event, a deadline, new rules. It writes all that an input
-// causes before it takes the next.
-func (s *session) loop(ctx context.Context) error {
-	lost := s.nc.StatusChanged(nats.RECONNECTING, nats.CLOSED)
-	defer s.nc.RemoveStatusListener(lost)
-	inputs, failed := s.read(ctx)
+// causes before it takes the next. up ends with ctx, or when the connection is lost.
+func (s *session) loop(ctx, up context.Context) error {
+	inputs, failed := s.read(up)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		if err := s.releaseDue(ctx); err != nil {
+		if err := s.releaseDue(up); err != nil {
 			return err
 		}
 		s.arm(timer)
 		in := inputs
-		if full, err := s.room.check(ctx, s.route); err != nil {
+		if full, err := s.room.check(up, s.route); err != nil {
 			return err
 		} else if full {
 			in = nil // only deadlines and rules until the keeper has made room
@@ -104,21 +101,22 @@ func (s *session) loop(ctx context.Context) error {
 		s.tellStopped(in == nil)
 		select {
 		case m := <-in:
-			if err := s.message(ctx, m); err != nil {
+			if err := s.message(up, m); err != nil {
 				return err
 			}
 		case <-timer.C:
 		case q := <-s.reload:
-			err := s.change(ctx, q.set)
+			err := s.change(up, q.set)
 			q.done <- err
 			if err != nil {
 				return err
 			}
 		case err := <-failed:
 			return err
-		case status := <-lost:
-			return fmt.Errorf("connection to NATS: %s", status)
-		case <-ctx.Done():
+		case <-up.Done():
+			if ctx.Err() == nil {
+				return context.Cause(up)
+			}
 			flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), ackTimeout)
 			defer cancel()
 			return errors.Join(ctx.Err(), s.w.flush(flush))

@@ -7,14 +7,12 @@ import (
 	"slices"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"vestnik/internal/event"
 	"vestnik/streams"
 )
 
 // loop is the one place where the session's state changes.
-func (s *session) loop(ctx context.Context, failed <-chan error, lost <-chan nats.Status) error {
+func (s *session) loop(ctx context.Context, failed <-chan error) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -37,12 +35,10 @@ func (s *session) loop(ctx context.Context, failed <-chan error, lost <-chan nat
 			s.discard(list)
 		case <-timer.C:
 		case <-s.wake:
-		case status := <-lost:
-			return fmt.Errorf("connection to NATS: %s", status)
 		case err := <-failed:
 			return err
 		case <-ctx.Done():
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
 	}
 }

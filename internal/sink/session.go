@@ -81,8 +81,8 @@ func (r *Runner) session(ctx context.Context) error {
 		return fmt.Errorf("listen for events given up: %w", err)
 	}
 	defer func() { _ = given.Unsubscribe() }() // the connection may be gone
-	lost := r.nc.StatusChanged(nats.RECONNECTING, nats.CLOSED)
-	defer r.nc.RemoveStatusListener(lost)
+	ctx, stop := streams.Connected(ctx, r.nc)
+	defer stop()
 	if _, err := streams.Await(ctx, s.js, streams.Route); err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func (r *Runner) session(ctx context.Context) error {
 	if err := s.recall(ctx); err != nil {
 		return err
 	}
-	return s.run(ctx, lost)
+	return s.run(ctx)
 }
 
 // givenUp hears that the keeper has given up events because the store was full.
@@ -160,7 +160,7 @@ func (s *session) mark(ctx context.Context) (uint64, error) {
 }
 
 // run starts the readers of the lanes and the recorder, and ends with them.
-func (s *session) run(ctx context.Context, lost <-chan nats.Status) error {
+func (s *session) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	requests, hard := context.WithCancel(context.WithoutCancel(ctx))
@@ -174,7 +174,7 @@ func (s *session) run(ctx context.Context, lost <-chan nats.Status) error {
 	}
 	recording, stopRecording := context.WithCancel(context.WithoutCancel(ctx))
 	wg.Go(func() { failed <- s.rec.run(recording, s.js, s.onRecorded(recording)) })
-	err := s.loop(ctx, failed, lost)
+	err := s.loop(ctx, failed)
 	s.land(hard)
 	stopRecording()
 	cancel()
