@@ -37,7 +37,8 @@ outage: ## a sink down for a whole minute
 	VESTNIK_LONG=1 go test -count=1 -v -run SinkDown ./internal/e2e
 
 bench: ## benchmarks, with the floor in the same run
-	go test -run '^$$' -bench . -benchmem ./...
+	go test -run '^$$' -bench . -benchmem $$(go list ./... | grep -v '/internal/bench$$')
+	go test -run '^$$' -bench . -benchtime 1x ./internal/bench
 
 build: ## every program for linux/amd64, linux/arm64 and windows/amd64, into dist/
 	bash .ci/build

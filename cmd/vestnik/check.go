@@ -79,7 +79,7 @@ func checkRulesFile(cfg *config.Config) (verdict, error) {
 		return verdict{}, nil
 	}
 	file := shown(cfg.Rules)
-	set, err := rules.Load(file, rules.WithSinks(config.KnownSinks()...))
+	set, err := rules.Load(file)
 	if err != nil {
 		return verdict{}, err
 	}

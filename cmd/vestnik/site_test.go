@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -33,6 +34,7 @@ const siteRules = `<rules>
 type site struct {
 	t        testing.TB
 	dir      string
+	hosted   []string // programs
 	uralsib  *simulate.Uralsib
 	terminal string // address
 	server   string // URL
@@ -48,6 +50,12 @@ func newSite(t testing.TB, hosted ...string) *site {
 	uralsib, proxima := httptest.NewServer(s.uralsib), httptest.NewServer(simulate.NewProxima(simulate.ProximaOptions{}))
 	t.Cleanup(uralsib.Close)
 	t.Cleanup(proxima.Close)
+	for _, part := range hosted {
+		if part != "router" {
+			part = app.SinkProgram(part)
+		}
+		s.hosted = append(s.hosted, part)
+	}
 	s.write("rules.xml", siteRules)
 	s.write("nats.conf", `listen: "127.0.0.1:-1", jetstream { store_dir: "data" }`)
 	s.write("vestnik.conf", fmt.Sprintf(`atm: "00000040"
@@ -92,6 +100,10 @@ func (s *site) start() {
 	case err := <-ended:
 		s.t.Fatal(err)
 	}
+	s.until("the edge and its parts answer", func() bool {
+		st := s.status()
+		return st.program("edge").Running && !slices.ContainsFunc(s.hosted, func(name string) bool { return !st.program(name).Running })
+	})
 }
 
 // program runs one of the programs that are not hosted.
@@ -128,6 +140,18 @@ func (s *site) run(args ...string) string {
 		s.t.Fatalf("vestnik %v: %v\n%s%s", args, err, out, errs)
 	}
 	return out
+}
+
+// end waits for a program's end.
+func (s *site) end(ended <-chan error) error {
+	s.t.Helper()
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(10 * time.Second):
+		s.t.Fatal("a program does not end")
+		return nil
+	}
 }
 
 // send hands an event over and returns the answer's code.

@@ -216,7 +216,7 @@ func TestStopHosted(t *testing.T) {
 	if out := s.run("stop"); !regexp.MustCompile(`^edge has stopped \(\d+\.\d s\)\n$`).MatchString(out) {
 		t.Errorf("stop: %q", out)
 	}
-	if err := <-s.ended; err != nil {
+	if err := s.end(s.ended); err != nil {
 		t.Errorf("the edge: %v", err)
 	}
 	if out, errs, err := s.try("status"); err == nil || out != "" || !strings.HasPrefix(errs, "vestnik: no connection to NATS at "+s.server+" (from --server or NATS_URL): ") {
@@ -234,7 +234,7 @@ func TestStopPrograms(t *testing.T) {
 	if out := s.run("stop", "sink-uralsib"); !regexp.MustCompile(`^sink-uralsib has stopped \([\d.]+ s\)\n$`).MatchString(out) {
 		t.Errorf("stop sink-uralsib: %q", out)
 	}
-	if err := <-uralsib; err != nil {
+	if err := s.end(uralsib); err != nil {
 		t.Errorf("the sink: %v", err)
 	}
 	out := s.run("stop")
@@ -242,7 +242,7 @@ func TestStopPrograms(t *testing.T) {
 		t.Errorf("stop: %q", out)
 	}
 	for name, ended := range map[string]<-chan error{"router": router, "edge": s.ended} {
-		if err := <-ended; err != nil {
+		if err := s.end(ended); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

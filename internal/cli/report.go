@@ -7,8 +7,6 @@ import (
 	"net"
 	"os"
 	"strings"
-
-	"vestnik/internal/config"
 )
 
 // A UsageError is a wrong command line; Help is the command that tells more.
@@ -24,7 +22,7 @@ func (e *UsageError) Unwrap() error { return e.Err }
 // places in files, each as it is, on a line of its own.
 func Report(w io.Writer, name string, err error) {
 	text := Text(err)
-	var places config.Problems
+	var places interface{ Places() int } // config.Problems, rules.Errors
 	if !errors.As(err, &places) && !strings.Contains(text, "\n") {
 		text = name + ": " + text
 	}

@@ -42,6 +42,9 @@ func (p Problem) Error() string {
 // a line each.
 type Problems []Problem
 
+// Places is how many there are: each is printed as FILE:LINE:COL: message.
+func (ps Problems) Places() int { return len(ps) }
+
 func (ps Problems) Error() string {
 	lines := make([]string, len(ps))
 	for i, p := range ps {

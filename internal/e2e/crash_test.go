@@ -36,11 +36,16 @@ var crashPeriods = map[string]period{"count": {5, 0}, "wait": {0, time.Second}, 
 // answered 0 is lost; no event enters a sink's queue twice; held events keep counts
 // and deadlines; order per terminal and lane; what is delivered twice was in flight
 // at a kill.
-func TestKill9(t *testing.T) {
+func TestKill9(t *testing.T) { killAll(t, "", programs) }
+
+// The same with everything in one process, where parts hand on in memory.
+func TestKill9Hosted(t *testing.T) { killAll(t, "router, uralsib, proxima", programs[:1]) }
+
+func killAll(t *testing.T, hosted string, programs []string) {
 	seed, rounds := number(t, "VESTNIK_SEED", int(rand.Uint32())), number(t, "VESTNIK_ROUNDS", 12)
 	t.Logf("VESTNIK_SEED=%d VESTNIK_ROUNDS=%d", seed, rounds)
-	c := &crash{t: t, rng: rand.New(rand.NewPCG(uint64(seed), 0)), queues: newQueues(), answered: map[string]bool{},
-		site: newSite(t, settings{URAL: "uralsib, proxima", Rules: crashRules, Sink: `retry_min: "50ms", retry_max: "200ms"`})}
+	c := &crash{t: t, programs: programs, rng: rand.New(rand.NewPCG(uint64(seed), 0)), queues: newQueues(), answered: map[string]bool{},
+		site: newSite(t, settings{Run: hosted, URAL: "uralsib, proxima", Rules: crashRules, Sink: `retry_min: "50ms", retry_max: "200ms"`})}
 	slow := func(b *simulate.Behaviour) { b.Delay = 3 * time.Millisecond } // so that something is always in flight
 	c.site.uralsib.Change(slow)
 	c.site.proxima.Change(slow)
@@ -70,11 +75,12 @@ func number(t *testing.T, name string, dflt int) int {
 }
 
 type crash struct {
-	t      *testing.T
-	rng    *rand.Rand
-	site   *site
-	queues *queues
-	kills  []kill
+	t        *testing.T
+	programs []string
+	rng      *rand.Rand
+	site     *site
+	queues   *queues
+	kills    []kill
 
 	mu       sync.Mutex
 	answered map[string]bool // attribute n of the events answered with code 0
@@ -126,14 +132,14 @@ func lookup(attrs []event.Attr, name string) string {
 // round kills one program, now and then two, at any moment, and starts them again.
 func (c *crash) round() {
 	time.Sleep(time.Duration(50+c.rng.IntN(350)) * time.Millisecond) // the load goes on
-	victims := c.rng.Perm(len(programs))[:1]
+	victims := c.rng.Perm(len(c.programs))[:1]
 	if c.rng.IntN(4) == 0 {
-		victims = c.rng.Perm(len(programs))[:2]
+		victims = c.rng.Perm(len(c.programs))[:min(2, len(c.programs))]
 	}
 	slices.Sort(victims)
 	var names []string
 	for _, i := range victims {
-		names = append(names, programs[i])
+		names = append(names, c.programs[i])
 	}
 	edge := names[0] == "edge"
 	if edge {

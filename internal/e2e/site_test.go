@@ -39,6 +39,7 @@ type settings struct {
 	Rules   string // inside <rules>
 	URAL    string // sinks of signature URAL, default uralsib
 	Sink    string // more settings of both sinks
+	Run     string // parts that the edge hosts
 	More    string // further blocks
 	Limits  string // more settings of the terminal port
 	Uralsib string // RemoteMonitoringUrl, default that of the simulator
@@ -60,6 +61,7 @@ sinks {
   uralsib { RemoteMonitoringUrl: "{{.Uralsib}}", RemoteMonitoringTimeoutSec: 5, {{.Sink}} }
   proxima { RemoteMonitoringUrl: "{{.Proxima}}", RemoteMonitoringTimeoutSec: 5, {{.Sink}} }
 }
+run: [{{.Run}}]
 {{if .More}}{{.More}}{{else}}store { events_bytes: 1GB }{{end}}
 log { level: debug }
 `))

@@ -24,6 +24,9 @@ func (p Problem) String() string {
 type Errors []Problem
 
 // Error has one problem per line.
+// Places is how many there are: each is printed as FILE:LINE:COL: reason.
+func (e Errors) Places() int { return len(e) }
+
 func (e Errors) Error() string {
 	lines := make([]string, len(e))
 	for i, p := range e {
