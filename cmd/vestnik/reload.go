@@ -31,7 +31,7 @@ hold keeps the count and deadline under which it was held.`,
 			}
 			var refused *control.Refused
 			if errors.As(err, &refused) {
-				return fmt.Errorf("%s\nThe old rules stay in force.", refused.Text)
+				return fmt.Errorf("%s\nthe old rules stay in force", refused.Text)
 			}
 			if err != nil {
 				return err

@@ -154,7 +154,7 @@ func TestReload(t *testing.T) {
 	s.write("rules.xml", "<rules>\n  <rule name='a'><event_attrs/></rule>\n  <rul/>\n</rules>")
 	out, errs, err := s.try("reload")
 	file := s.file("rules.xml")
-	want := file + ":2:3: the rule has no <event_params>\n" + file + ":3:3: unknown element <rul> in <rules>: did you mean rule?\nThe old rules stay in force.\n"
+	want := file + ":2:3: the rule has no <event_params>\n" + file + ":3:3: unknown element <rul> in <rules>: did you mean rule?\nthe old rules stay in force\n"
 	if err == nil || out != "" || errs != want {
 		t.Errorf("bad rules: %v\n%s%s", err, out, cmp.Diff(want, errs))
 	}

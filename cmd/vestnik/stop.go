@@ -107,6 +107,9 @@ func (s *stopper) one(ctx context.Context, name string) error {
 // edge any more; a broker that stays is another one, as the hub's.
 const lastWords = 5 * time.Second
 
+// askAgain is how long a program that is ending may leave a question unanswered.
+const askAgain = 200 * time.Millisecond
+
 // gone waits until nobody answers for a program, and, for the edge, until its broker
 // has closed the connection.
 func (s *stopper) gone(ctx context.Context, name string) error {
@@ -116,7 +119,9 @@ func (s *stopper) gone(ctx context.Context, name string) error {
 	defer tick.Stop()
 	var silent time.Time
 	for {
-		err := control.Call(ctx, s.nc, name, control.Status, nil)
+		ask, cancel := context.WithTimeout(ctx, askAgain)
+		err := control.Call(ask, s.nc, name, control.Status, nil)
+		cancel()
 		if errors.Is(err, control.ErrNotRunning) && silent.IsZero() {
 			silent = time.Now()
 		}

@@ -90,7 +90,7 @@ func Owed(state string) bool {
 }
 
 // A View is what the streams said when it was made: states, but no attributes.
-// It takes about 80 bytes for each event and sink that the query chooses or that is
+// It takes about 200 bytes for each event and sink that the query chooses or that is
 // not delivered yet.
 type View struct {
 	js    jetstream.JetStream
