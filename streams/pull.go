@@ -134,6 +134,8 @@ func (p *pull) left(ctx context.Context, was uint64) (uint64, error) {
 	case errors.Is(err, jetstream.ErrConsumerNotFound): // the server restarted: behind the last message, then
 		err := p.again(ctx, err)
 		return p.pending, err
+	case err != nil && p.nc.IsClosed():
+		return 0, fmt.Errorf("read %s: %w", p.stream, err)
 	case err != nil:
 		return was, ctx.Err() // the connection is away: it goes on when that is back
 	}

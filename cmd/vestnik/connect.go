@@ -82,7 +82,7 @@ var once = []nats.Option{nats.NoReconnect(), nats.Timeout(3 * time.Second)}
 const clientName = "vestnik"
 
 func dial(r broker.Remote, from string) (*link, error) {
-	server := withoutPassword(r.URL)
+	server := broker.Shown(r.URL)
 	nc, err := broker.Dial(r, clientName, once...)
 	if err != nil {
 		return nil, unreachable(server, from, err)
@@ -101,7 +101,7 @@ func dialContext(name string) (*link, error) {
 		return nil, fmt.Errorf("no connection by %s: %w (nats context info shows it)", which, err)
 	}
 	js, err := contextJetStream(nc, set)
-	return newLink(nc, js, withoutPassword(nc.ConnectedUrl()), err)
+	return newLink(nc, js, broker.Shown(nc.ConnectedUrl()), err)
 }
 
 func contextJetStream(nc *nats.Conn, set natscontext.Settings) (jetstream.JetStream, error) {
@@ -134,23 +134,6 @@ func unreachable(server, from string, err error) error {
 	}
 	return fmt.Errorf("no connection to NATS at %s (%s): %s; is the edge running? "+
 		"--server URL, --context NAME or -c FILE choose another server", server, from, reason)
-}
-
-// withoutPassword hides passwords, tokens and queries in a list of URLs.
-func withoutPassword(urls string) string {
-	list := strings.Split(urls, ",")
-	for i, one := range list {
-		one, _, _ = strings.Cut(strings.TrimSpace(one), "?")
-		if at := strings.LastIndexByte(one, '@'); at >= 0 {
-			user := strings.Index(one, "://") + len("://")
-			if user < len("://") || user > at {
-				user = 0
-			}
-			one = one[:user] + "***" + one[at:]
-		}
-		list[i] = one
-	}
-	return strings.Join(list, ",")
 }
 
 var errLost = errors.New("the connection to NATS is lost: the broker has gone")

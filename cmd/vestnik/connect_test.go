@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"vestnik/internal/broker"
 
 	"github.com/spf13/cobra"
 )
@@ -80,7 +81,7 @@ func TestWithoutPassword(t *testing.T) {
 		"me:secret@host":                          "***@host",
 		"nats://[::1]:4222":                       "nats://[::1]:4222",
 	} {
-		if got := withoutPassword(url); got != want {
+		if got := broker.Shown(url); got != want {
 			t.Errorf("%s: %s, want %s", url, got, want)
 		}
 	}

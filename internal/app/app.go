@@ -38,6 +38,21 @@ func together(ctx context.Context, parts ...func(context.Context) error) error {
 	return errors.Join(errs...)
 }
 
+// place is where a part runs.
+type place struct {
+	connect connector
+	feeds   feeds // short cuts, where the edge hosts it
+	hosted  bool  // by an edge, with which it ends
+}
+
+// stopper is what the verb stop does: nothing for a part that is hosted.
+func (p place) stopper(stop func()) func() {
+	if p.hosted {
+		return nil
+	}
+	return stop
+}
+
 // connector opens a connection for one part: inside the process where the edge
 // hosts it, else over the network.
 type connector func(ctx context.Context, name string) (*nats.Conn, error)
@@ -46,7 +61,7 @@ func remote(cfg *config.Config, log zerolog.Logger) connector {
 	r := broker.Remote{URL: cfg.NATS.URL, Creds: cfg.NATS.Creds, CA: cfg.NATS.CA, Cert: cfg.NATS.Cert, Key: cfg.NATS.Key}
 	return func(ctx context.Context, name string) (*nats.Conn, error) {
 		waiting := func(err error) { log.Warn().Err(err).Msg("waiting for the broker") }
-		told := nats.ReconnectHandler(func(*nats.Conn) { log.Info().Str("url", r.URL).Msg("connected to NATS again") })
+		told := nats.ReconnectHandler(func(*nats.Conn) { log.Info().Str("url", broker.Shown(r.URL)).Msg("connected to NATS again") })
 		lost := nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { log.Warn().Err(err).Msg("connection to NATS lost") })
 		return broker.DialWait(ctx, r, name, waiting, told, lost)
 	}

@@ -159,16 +159,16 @@ func terminalOptions(cfg *config.Config, log zerolog.Logger) (terminal.Options, 
 // hosted are the parts that run inside this process: the same code as in
 // processes of their own.
 func (e *edge) hosted() []func(context.Context) error {
-	connect := inside(e.broker)
+	at := place{connect: inside(e.broker), feeds: e.feeds, hosted: true}
 	var parts []func(context.Context) error
 	if e.cfg.Hosts("router") {
 		log := e.log.With().Str("part", "router").Logger()
-		parts = append(parts, func(ctx context.Context) error { return runRouter(ctx, e.cfg, log, connect, e.feeds) })
+		parts = append(parts, func(ctx context.Context) error { return runRouter(ctx, e.cfg, log, at) })
 	}
 	for _, name := range e.cfg.SinkNames() {
 		if e.cfg.Hosts(name) {
 			log := e.log.With().Str("part", SinkProgram(name)).Logger()
-			parts = append(parts, func(ctx context.Context) error { return runSink(ctx, e.cfg, log, name, connect, e.feeds) })
+			parts = append(parts, func(ctx context.Context) error { return runSink(ctx, e.cfg, log, name, at) })
 		}
 	}
 	return parts

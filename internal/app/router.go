@@ -22,10 +22,10 @@ import (
 
 // Router runs the router and the keeper until ctx ends.
 func Router(ctx context.Context, cfg *config.Config, log zerolog.Logger) error {
-	return runRouter(ctx, cfg, log, remote(cfg, log), feeds{})
+	return runRouter(ctx, cfg, log, place{connect: remote(cfg, log)})
 }
 
-func runRouter(ctx context.Context, cfg *config.Config, log zerolog.Logger, connect connector, f feeds) error {
+func runRouter(ctx context.Context, cfg *config.Config, log zerolog.Logger, at place) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	load := func() (*rules.Set, error) { return loadRules(cfg.Rules) }
@@ -33,7 +33,7 @@ func runRouter(ctx context.Context, cfg *config.Config, log zerolog.Logger, conn
 	if err != nil {
 		return err
 	}
-	nc, err := connect(ctx, "router")
+	nc, err := at.connect(ctx, "router")
 	if err != nil {
 		return err
 	}
@@ -49,14 +49,14 @@ func runRouter(ctx context.Context, cfg *config.Config, log zerolog.Logger, conn
 	for _, s := range cfg.Terminal.Signatures {
 		signatures[s.Name] = s.Sinks
 	}
-	r := router.New(nc, set, router.Options{Signatures: signatures, Load: load, Events: f.events, Queues: f.queues, Log: log})
+	r := router.New(nc, set, router.Options{Signatures: signatures, Load: load, Events: at.feeds.events, Queues: at.feeds.queues, Log: log})
 	k := keeper.New(js, r, keeper.Options{Sinks: cfg.SinkNames(), KeepAge: cfg.Store.KeepAge, KeepBytes: cfg.Store.KeepBytes,
 		DiscardLow: cfg.Store.WhenFull == "discard_low", PurgeOnStart: cfg.Store.PurgeDeliveredOnStart,
 		SyncInterval: broker.SyncInterval(), Log: log.With().Str("part", "keeper").Logger()})
 	log.Info().Int("rules", len(set.Rules)).Str("file", cfg.Rules).Msg("ready")
 	return together(ctx, r.Run, k.Run,
 		func(ctx context.Context) error { return watchRules(ctx, cfg.Rules, r, log) },
-		func(ctx context.Context) error { return serveRouter(ctx, nc, cfg, r, k, stop) })
+		func(ctx context.Context) error { return serveRouter(ctx, nc, cfg, r, k, at.stopper(stop)) })
 }
 
 func serveRouter(ctx context.Context, nc *nats.Conn, cfg *config.Config, r *router.Router, k *keeper.Keeper, stop func()) error {

@@ -20,11 +20,11 @@ import (
 // Sink runs the program of one sink until ctx ends.
 func Sink(name string) cli.Program {
 	return func(ctx context.Context, cfg *config.Config, log zerolog.Logger) error {
-		return runSink(ctx, cfg, log, name, remote(cfg, log), feeds{})
+		return runSink(ctx, cfg, log, name, place{connect: remote(cfg, log)})
 	}
 }
 
-func runSink(ctx context.Context, cfg *config.Config, log zerolog.Logger, name string, connect connector, f feeds) error {
+func runSink(ctx context.Context, cfg *config.Config, log zerolog.Logger, name string, at place) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	set := cfg.Sink(name)
@@ -33,7 +33,7 @@ func runSink(ctx context.Context, cfg *config.Config, log zerolog.Logger, name s
 		return err
 	}
 	defer closeTarget()
-	nc, err := connect(ctx, SinkProgram(name))
+	nc, err := at.connect(ctx, SinkProgram(name))
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func runSink(ctx context.Context, cfg *config.Config, log zerolog.Logger, name s
 	if err != nil {
 		return startErr(SinkProgram(name), err)
 	}
-	opts := sink.Options{Name: name, Queues: f.lanes(name), Attributes: proatm.Attributes, Log: log}
+	opts := sink.Options{Name: name, Queues: at.feeds.lanes(name), Attributes: proatm.Attributes, Log: log}
 	if set != nil {
 		opts.MaxInFlight, opts.RateLimit, opts.Batch = set.MaxInFlight, set.RateLimit, set.Batch
 		opts.Retry, opts.Aside = sink.Backoff{Min: set.RetryMin, Max: set.RetryMax}, sink.Backoff{Min: set.AsideMin, Max: max(set.RetryMax, set.AsideMin)}
@@ -57,7 +57,7 @@ func runSink(ctx context.Context, cfg *config.Config, log zerolog.Logger, name s
 			return watchPauses(ctx, js, log, func(p control.Pauses) { r.SetPaused(p.Sink(name)) })
 		},
 		func(ctx context.Context) error {
-			return control.Serve(ctx, nc, control.Program{Name: self.Program, Version: self.Version, Stop: stop,
+			return control.Serve(ctx, nc, control.Program{Name: self.Program, Version: self.Version, Stop: at.stopper(stop),
 				Verbs: map[string]control.Handler{control.Status: status}})
 		})
 }

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -34,7 +35,7 @@ func (r Remote) options() []nats.Option {
 func Dial(r Remote, name string, more ...nats.Option) (*nats.Conn, error) {
 	nc, err := nats.Connect(r.URL, append(append(r.options(), nats.Name(name), nats.Timeout(3*time.Second)), more...)...)
 	if err != nil {
-		return nil, fmt.Errorf("connect to NATS at %s: %w (is the edge running? see nats { url } or --server)", r.URL, err)
+		return nil, fmt.Errorf("connect to NATS at %s: %w (is the edge running? see nats { url } or --server)", Shown(r.URL), err)
 	}
 	return nc, nil
 }
@@ -59,4 +60,22 @@ func DialWait(ctx context.Context, r Remote, name string, waiting func(error), m
 		case <-tick.C:
 		}
 	}
+}
+
+// Shown is a list of URLs without passwords, tokens and queries: for people and
+// logs (SPEC 11).
+func Shown(urls string) string {
+	list := strings.Split(urls, ",")
+	for i, one := range list {
+		one, _, _ = strings.Cut(strings.TrimSpace(one), "?")
+		if at := strings.LastIndexByte(one, '@'); at >= 0 {
+			user := strings.Index(one, "://") + len("://")
+			if user < len("://") || user > at {
+				user = 0
+			}
+			one = one[:user] + "***" + one[at:]
+		}
+		list[i] = one
+	}
+	return strings.Join(list, ",")
 }

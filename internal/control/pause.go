@@ -45,8 +45,9 @@ func key(sink string) string {
 	return sinkPrefix + sink
 }
 
-// SetPause pauses a sink, or everything for sink "". It is in force for every
-// program when it returns, and stays so until ClearPause or its end.
+// SetPause pauses a sink, or everything for sink "", until ClearPause or its end.
+// It is on the disk when it returns; programs that run learn of it at once, others
+// before they deliver anything.
 func SetPause(ctx context.Context, js jetstream.JetStream, sink string, p Pause) error {
 	kv, err := bucket(ctx, js)
 	if err != nil {

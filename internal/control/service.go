@@ -36,7 +36,7 @@ const timeout = 5 * time.Second
 type Program struct {
 	Name, Version string
 	Verbs         map[string]Handler
-	Stop          func() // ends the program; called when the request has been answered
+	Stop          func() // ends the program, called when the request has been answered; nil = the edge hosts it
 }
 
 // Serve offers the verbs of a program on ctl.<program>.<verb>. It returns when ctx
@@ -52,6 +52,10 @@ func Serve(ctx context.Context, nc *nats.Conn, p Program) error {
 		return svc.AddEndpoint(verb, h, micro.WithEndpointSubject(streams.Ctl(p.Name, verb)))
 	}
 	err = add(Stop, func(r micro.Request) {
+		if p.Stop == nil {
+			_ = r.Error("409", p.Name+" is hosted by the edge and ends with it", nil) // an error: the requester is gone
+			return
+		}
 		_ = r.RespondJSON(map[string]string{"program": p.Name, "state": "stopping"})
 		_ = nc.Flush() // the answer leaves before the connection does
 		p.Stop()

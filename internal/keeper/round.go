@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"vestnik/internal/event"
 	"vestnik/internal/hold"
 	"vestnik/streams"
 )
@@ -371,9 +372,10 @@ func (s *session) discard(ctx context.Context, sink string, l *ledger, over int6
 		}
 		h := m.Headers()
 		freed, upto = freed+int64(len(m.Data())+400), seq // 400: about what headers and index take
-		if id := h.Get("ce-id"); !l.resolved(id) {
-			list = append(list, streams.Outcome{ID: id, State: streams.StateDiscarded, Terminal: h.Get("ce-terminal"),
-				Lane: streams.Low, Rule: h.Get("ce-rule"), Time: s.opts.Now().UTC(), Error: "the store was full"})
+		e, err := event.FromHeader(event.Header(h), nil)
+		if err == nil && !l.resolved(e.ID) {
+			list = append(list, streams.Outcome{ID: e.ID, State: streams.StateDiscarded, Terminal: e.Terminal,
+				Lane: streams.Low, Rule: e.Rule, Time: s.opts.Now().UTC(), Error: "the store was full"})
 		}
 		return nil
 	})

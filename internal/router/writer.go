@@ -24,6 +24,7 @@ type writer struct {
 	sub   *nats.Subscription
 	inbox string
 	next  uint64 // the sequence of the next message
+	first bool   // nothing was put yet
 
 	mu    sync.Mutex
 	moved *sync.Cond
@@ -41,7 +42,7 @@ type then struct {
 
 // newWriter begins behind last, the last sequence of ROUTE.
 func newWriter(nc *nats.Conn, last uint64) (*writer, error) {
-	w := &writer{nc: nc, inbox: nc.NewInbox(), next: last + 1, acked: last, at: time.Now()}
+	w := &writer{nc: nc, inbox: nc.NewInbox(), next: last + 1, first: true, acked: last, at: time.Now()}
 	w.moved = sync.NewCond(&w.mu)
 	sub, err := nc.Subscribe(w.inbox, w.answer)
 	if err != nil {
@@ -65,6 +66,13 @@ func (w *writer) put(ctx context.Context, m *nats.Msg) (uint64, error) {
 		return 0, fmt.Errorf("write to ROUTE: %w", err)
 	}
 	w.next++
+	if w.first {
+		// The first message goes alone: what was read of ROUTE to begin with may be
+		// newer than last. If another writer has gone on since, this one is refused,
+		// and none behind it can slip into the other's place.
+		w.first = false
+		return seq, w.flush(ctx)
+	}
 	return seq, nil
 }
 
