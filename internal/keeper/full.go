@@ -1,0 +1,109 @@
+package keeper
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"vestnik/internal/event"
+	"vestnik/streams"
+)
+
+// room removes the oldest records of what is settled before they fill their
+// stream: `queue` then no longer shows those events, but nothing stands still.
+func (s *session) room(ctx context.Context) error {
+	info, err := s.route.Info(ctx, jetstream.WithSubjectFilter("rt.done.>"))
+	if err != nil {
+		return fmt.Errorf("look up ROUTE: %w", err)
+	}
+	if int64(info.State.Bytes) > info.Config.MaxBytes/10*7 {
+		n := uint64(0)
+		for _, k := range info.State.Subjects {
+			n += k
+		}
+		if n > 1 {
+			if err := s.route.Purge(ctx, jetstream.WithPurgeSubject("rt.done.>"), jetstream.WithPurgeKeep(n/2)); err != nil {
+				return fmt.Errorf("make room in ROUTE: %w", err)
+			}
+		}
+	}
+	done, err := s.done.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("look up DONE: %w", err)
+	}
+	if int64(done.State.Bytes) <= done.Config.MaxBytes/10*8 || len(s.sinks) == 0 {
+		return nil
+	}
+	limit := done.State.FirstSeq + (done.State.LastSeq-done.State.FirstSeq)/5
+	for _, l := range s.sinks {
+		limit = min(limit, l.mark+1)
+	}
+	n, err := s.purge(ctx, s.done, "done.>", limit)
+	s.count(func(st *Stats) { st.Done += n })
+	return err
+}
+
+// full gives up events of lane low, oldest first, when ROUTE is nearly full and
+// the policy says so (SPEC 4, when_full: discard_low).
+func (s *session) full(ctx context.Context) error {
+	if !s.opts.DiscardLow {
+		return nil
+	}
+	info, err := s.route.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("look up ROUTE: %w", err)
+	}
+	over := int64(info.State.Bytes) - info.Config.MaxBytes/10*8
+	for name, l := range s.sinks {
+		if over <= 0 {
+			return nil
+		}
+		freed, err := s.discard(ctx, name, l, over, info.State.LastSeq)
+		if err != nil {
+			return err
+		}
+		over -= freed
+	}
+	return nil
+}
+
+func (s *session) discard(ctx context.Context, sink string, l *ledger, over int64, last uint64) (int64, error) {
+	subject := streams.OutLane(sink, streams.Low)
+	var list []streams.Outcome
+	freed, upto := int64(0), uint64(0)
+	err := streams.Scan(ctx, s.js, streams.Route, streams.From{Subjects: []string{subject}}, func(m jetstream.Msg) error {
+		seq := streams.Seq(m)
+		if freed >= over || seq >= last {
+			return streams.ErrEnough
+		}
+		h := m.Headers()
+		freed, upto = freed+int64(len(m.Data())+400), seq // 400: about what headers and index take
+		e, err := event.FromHeader(event.Header(h), nil)
+		if err == nil && !l.resolved(e.ID) {
+			list = append(list, streams.Outcome{ID: e.ID, State: streams.StateDiscarded, Terminal: e.Terminal,
+				Lane: streams.Low, Rule: e.Rule, Time: s.opts.Now().UTC(), Error: "the store was full"})
+		}
+		return nil
+	})
+	if err != nil || upto == 0 {
+		return 0, err
+	}
+	for len(list) > 0 {
+		n := min(len(list), 500)
+		data, err := json.Marshal(list[:n])
+		if err != nil {
+			return 0, fmt.Errorf("discard: %w", err)
+		}
+		if _, err := s.js.PublishMsg(ctx, &nats.Msg{Subject: streams.DoneDiscarded(sink), Data: data}); err != nil {
+			return 0, fmt.Errorf("record discarded events in DONE: %w", err)
+		}
+		s.opts.Log.Warn().Str("sink", sink).Int("events", n).Msg("the store is full: events of lane low given up, oldest first")
+		s.count(func(st *Stats) { st.Discarded += uint64(n) })
+		list = list[n:]
+	}
+	_, err = s.purge(ctx, s.route, subject, upto+1)
+	return freed, err
+}

@@ -1,0 +1,162 @@
+package keeper
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"vestnik/streams"
+)
+
+// retain trims EVENTS and DONE, on the strength of the round before.
+func (s *session) retain(ctx context.Context, purgeDelivered bool, last uint64) error {
+	upto, err := s.eventsLimit(ctx, purgeDelivered)
+	if err != nil {
+		return err
+	}
+	n, err := s.purge(ctx, s.events, "", min(upto, s.before.position+1))
+	if err != nil {
+		return err
+	}
+	s.count(func(st *Stats) { st.Events += n })
+	if err := s.suppressed(ctx, last); err != nil {
+		return err
+	}
+	return s.outcomes(ctx, purgeDelivered)
+}
+
+// eventsLimit is the first message of EVENTS to keep, by age and size.
+func (s *session) eventsLimit(ctx context.Context, purgeDelivered bool) (uint64, error) {
+	if purgeDelivered {
+		return s.before.position + 1, nil
+	}
+	info, err := s.events.Info(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("look up EVENTS: %w", err)
+	}
+	upto := info.State.FirstSeq
+	if oldest := s.opts.Now().Add(-s.opts.KeepAge); info.State.Msgs > 0 && info.State.FirstTime.Before(oldest) {
+		if upto, err = s.firstSince(ctx, oldest, info.State.LastSeq+1); err != nil {
+			return 0, err
+		}
+	}
+	keep := s.opts.KeepBytes
+	if keep == 0 {
+		keep = info.Config.MaxBytes / 10 * 8
+	}
+	if over := int64(info.State.Bytes) - keep; over > 0 && info.State.Msgs > 0 { // SPEC 4: oldest first
+		share := float64(over) / float64(info.State.Bytes)
+		upto = max(upto, info.State.FirstSeq+uint64(share*float64(info.State.LastSeq-info.State.FirstSeq+1)))
+	}
+	return upto, nil
+}
+
+// firstSince is the first message of EVENTS stored at or after t.
+func (s *session) firstSince(ctx context.Context, t time.Time, end uint64) (uint64, error) {
+	cons, err := s.js.OrderedConsumer(ctx, streams.Events, jetstream.OrderedConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &t, HeadersOnly: true})
+	if err != nil {
+		return 0, fmt.Errorf("read EVENTS: %w", err)
+	}
+	info := cons.CachedInfo()
+	defer func() { _ = s.js.DeleteConsumer(ctx, streams.Events, info.Name) }() // it goes by itself later
+	if info.NumPending == 0 {
+		return end, nil
+	}
+	m, err := cons.Next(jetstream.FetchMaxWait(5 * time.Second))
+	if err != nil {
+		return 0, fmt.Errorf("read EVENTS: %w", err)
+	}
+	return streams.Seq(m), nil
+}
+
+// suppressed removes records of suppressed events that EVENTS no longer has.
+func (s *session) suppressed(ctx context.Context, last uint64) error {
+	info, err := s.events.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("look up EVENTS: %w", err)
+	}
+	upto := uint64(0)
+	from := streams.From{Subjects: []string{"rt.done.>"}, Headers: true}
+	err = streams.Scan(ctx, s.js, streams.Route, from, func(m jetstream.Msg) error {
+		p, err := streams.ParsePosition(m.Headers().Get(streams.HeaderPos))
+		if err == nil && p.Seq >= info.State.FirstSeq {
+			return streams.ErrEnough
+		}
+		upto = streams.Seq(m)
+		return nil
+	})
+	if err != nil || upto == 0 {
+		return err
+	}
+	_, err = s.purge(ctx, s.route, "rt.done.>", min(upto+1, last))
+	return err
+}
+
+// outcomes records up to where DONE has been applied, and removes from it what
+// is older than EVENTS.
+func (s *session) outcomes(ctx context.Context, purgeDelivered bool) error {
+	limit := uint64(1 << 63)
+	for name, l := range s.sinks {
+		mark := s.before.marks[name]
+		limit = min(limit, mark)
+		if mark <= l.mark {
+			continue
+		}
+		if err := s.putMark(ctx, name, mark); err != nil {
+			return err
+		}
+		l.mark = mark
+	}
+	if len(s.sinks) == 0 || limit == 0 {
+		return nil
+	}
+	if !purgeDelivered {
+		events, err := s.events.Info(ctx)
+		if err != nil {
+			return fmt.Errorf("look up EVENTS: %w", err)
+		}
+		if limit, err = s.outcomesBefore(ctx, events.State.FirstTime, limit); err != nil {
+			return err
+		}
+	}
+	n, err := s.purge(ctx, s.done, "done.>", limit+1)
+	s.count(func(st *Stats) { st.Done += n })
+	return err
+}
+
+// outcomesBefore is the last outcome, at most limit, that is older than t.
+func (s *session) outcomesBefore(ctx context.Context, t time.Time, limit uint64) (uint64, error) {
+	upto := uint64(0)
+	err := streams.Scan(ctx, s.js, streams.Done, streams.From{Subjects: []string{"done.>"}, Headers: true}, func(m jetstream.Msg) error {
+		meta, err := m.Metadata()
+		if err != nil {
+			return fmt.Errorf("read DONE: %w", err)
+		}
+		if !meta.Timestamp.Before(t) || meta.Sequence.Stream > limit {
+			return streams.ErrEnough
+		}
+		upto = meta.Sequence.Stream
+		return nil
+	})
+	return upto, err
+}
+
+func (s *session) putMark(ctx context.Context, sink string, upto uint64) error {
+	data, err := json.Marshal(streams.Mark{Upto: upto})
+	if err != nil {
+		return fmt.Errorf("mark: %w", err)
+	}
+	subject := streams.DoneMark(sink)
+	if _, err := s.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: data}); err != nil {
+		return fmt.Errorf("mark in DONE: %w", err)
+	}
+	if err := s.done.Purge(ctx, jetstream.WithPurgeSubject(subject), jetstream.WithPurgeKeep(1)); err != nil {
+		return fmt.Errorf("mark in DONE: %w", err)
+	}
+	return nil
+}
