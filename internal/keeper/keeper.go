@@ -202,6 +202,12 @@ func (s *session) loop(ctx context.Context, from uint64) error {
 				continue
 			}
 		case <-timer.C:
+			timer.Reset(min(s.opts.Every, lookEvery))
+			if due, err := s.due(ctx); err != nil {
+				return err
+			} else if !due {
+				continue
+			}
 		case err := <-failed:
 			failed <- err
 			return err
@@ -218,8 +224,29 @@ func (s *session) loop(ctx context.Context, from uint64) error {
 		}
 		purge = purge && !ready
 		fresh = 0
-		timer.Reset(s.opts.Every)
+		timer.Reset(min(s.opts.Every, lookEvery))
 	}
+}
+
+// lookEvery is how often the keeper looks whether a stream is nearly full.
+const lookEvery = time.Second
+
+// due tells whether it is time for a round: by the clock, or because a stream is
+// nearly full and somebody may be waiting for room.
+func (s *session) due(ctx context.Context) (bool, error) {
+	if s.before.at.IsZero() || s.opts.Now().Sub(s.before.at) >= s.opts.Every {
+		return true, nil
+	}
+	for _, stream := range []jetstream.Stream{s.events, s.route, s.done} {
+		info, err := stream.Info(ctx)
+		if err != nil {
+			return false, fmt.Errorf("look for room: %w", err)
+		}
+		if max := info.Config.MaxBytes; max > 0 && int64(info.State.Bytes) > max/10*8 {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 func (s *session) learn(m jetstream.Msg) int {

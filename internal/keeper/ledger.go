@@ -10,7 +10,6 @@ import (
 // that may lie in ROUTE, and those that live on in DONE alone.
 type ledger struct {
 	mark uint64 // outcomes up to here do not matter any more
-	seen uint64 // the last message read
 	byID map[string]entry
 }
 
