@@ -133,36 +133,37 @@ func watchRules(ctx context.Context, path string, r *router.Router, log zerolog.
 		case <-ctx.Done():
 			return nil
 		case <-hup:
-			reloadRules(ctx, r, log)
-			seen, pending = look(path), false
+			seen = look(path)
+			pending = !reloadRules(ctx, r, log)
 		case <-tick.C:
 			now := look(path)
 			switch {
 			case now != seen:
 				seen, pending = now, now != fileLook{}
 			case pending:
-				pending = false
-				reloadRules(ctx, r, log)
+				pending = !reloadRules(ctx, r, log)
 			}
 		}
 	}
 }
 
-func reloadRules(ctx context.Context, r *router.Router, log zerolog.Logger) {
+// reloadRules tells whether that is done: taken, or refused for what the file says.
+func reloadRules(ctx context.Context, r *router.Router, log zerolog.Logger) bool {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	err := r.Reload(ctx)
 	if err == nil {
-		return
+		return true
 	}
 	var list rules.Errors
 	if errors.As(err, &list) {
 		for _, p := range list {
 			log.Error().Str("problem", p.String()).Msg("rules refused, the old ones stay in force")
 		}
-		return
+		return true
 	}
-	log.Error().Err(err).Msg("rules refused, the old ones stay in force")
+	log.Error().Err(err).Msg("rules not reloaded, tried again; the old ones stay in force")
+	return false
 }
 
 type fileLook struct {

@@ -45,6 +45,7 @@ func runSink(ctx context.Context, cfg *config.Config, log zerolog.Logger, name s
 	opts := sink.Options{Name: name, Queues: at.feeds.lanes(name), Attributes: proatm.Attributes, Log: log}
 	if set != nil {
 		opts.MaxInFlight, opts.RateLimit, opts.Batch = set.MaxInFlight, set.RateLimit, set.Batch
+		opts.StopTimeout = 3*set.Timeout + time.Second // connecting, sending, the answer: cut off, an event would go twice
 		opts.Retry, opts.Aside = sink.Backoff{Min: set.RetryMin, Max: set.RetryMax}, sink.Backoff{Min: set.AsideMin, Max: max(set.RetryMax, set.AsideMin)}
 	}
 	r := sink.NewRunner(nc, target, opts)

@@ -63,12 +63,12 @@ func AppendJSON(dst []byte, e *Event) []byte {
 
 // attributes calls f for every extension attribute that the event has.
 func (e *Event) attributes(f func(name, value string)) {
-	f("severity", e.Severity)
-	f("device", e.Device)
+	f("severity", short(e.Severity))
+	f("device", short(e.Device))
 	f("terminal", e.Terminal)
 	f("signature", e.Signature)
 	if e.Rule != "" {
-		f("rule", e.Rule)
+		f("rule", short(e.Rule))
 	}
 	if e.Lane != "" {
 		f("lane", e.Lane)
@@ -76,6 +76,21 @@ func (e *Event) attributes(f func(name, value string)) {
 	if e.Replay != "" {
 		f("replay", e.Replay)
 	}
+}
+
+// maxAttribute bounds a context attribute, in bytes: a server takes 64 KiB of
+// headers, and an attribute of the XML may be as long as a frame. The data is whole.
+const maxAttribute = 1024
+
+func short(s string) string {
+	if len(s) <= maxAttribute {
+		return s
+	}
+	n := maxAttribute
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
 }
 
 // set takes one attribute of the wire; unknown ones are of no use here.

@@ -27,7 +27,7 @@ import (
 // Options of a Journal; the zero value of each field has a usable default.
 type Options struct {
 	MaxWaiting int           // events that may wait for the disk, default 4096: beyond, code 8
-	MaxBytes   int           // of the events in one message, default 256 KiB
+	MaxBytes   int           // of one message, about, default 512 KiB: a server takes 1 MiB
 	Deadline   time.Duration // for one commit, default 4 s: beyond, code 6
 	// Committed, if set, is called after each commit with the message's sequence
 	// and its events, in order, by one goroutine; sequence 0 = the outcome is not
@@ -40,7 +40,7 @@ func (o *Options) defaults() {
 		o.MaxWaiting = 4096
 	}
 	if o.MaxBytes == 0 {
-		o.MaxBytes = 256 << 10
+		o.MaxBytes = 512 << 10
 	}
 	if o.Deadline == 0 {
 		o.Deadline = 4 * time.Second
@@ -134,8 +134,12 @@ type group struct {
 func (g *group) add(w *entry) {
 	g.entries = append(g.entries, w)
 	g.events = append(g.events, w.e)
-	g.bytes += len(w.e.Raw)
+	g.bytes += size(w.e)
 }
+
+// size is the most that an event takes in a batch: JSON may double its XML, and
+// context attributes are bounded.
+func size(e *event.Event) int { return 2*(len(e.Raw)+len(e.Severity)+len(e.Device)) + 512 }
 
 func (g *group) full() bool { return g.bytes >= g.max || len(g.entries) >= 1000 }
 

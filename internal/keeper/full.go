@@ -37,13 +37,14 @@ func (s *session) room(ctx context.Context) error {
 	if int64(done.State.Bytes) <= done.Config.MaxBytes/10*8 || len(s.sinks) == 0 {
 		return nil
 	}
-	limit := done.State.FirstSeq + (done.State.LastSeq-done.State.FirstSeq)/5
-	for _, l := range s.sinks {
-		limit = min(limit, l.mark+1)
+	for name := range s.sinks { // each its own: one that is out must not hold up the others
+		n, err := s.purge(ctx, s.done, streams.DoneSink(name), s.before.marks[name]+1)
+		s.count(func(st *Stats) { st.Done += n })
+		if err != nil {
+			return err
+		}
 	}
-	n, err := s.purge(ctx, s.done, "done.>", limit)
-	s.count(func(st *Stats) { st.Done += n })
-	return err
+	return nil
 }
 
 // full gives up events of lane low, oldest first, when ROUTE is nearly full and
@@ -61,7 +62,7 @@ func (s *session) full(ctx context.Context) error {
 		if over <= 0 {
 			return nil
 		}
-		freed, err := s.discard(ctx, name, l, over, info.State.LastSeq)
+		freed, err := s.discard(ctx, name, l, over, s.before.last)
 		if err != nil {
 			return err
 		}
@@ -105,5 +106,6 @@ func (s *session) discard(ctx context.Context, sink string, l *ledger, over int6
 		list = list[n:]
 	}
 	_, err = s.purge(ctx, s.route, subject, upto+1)
+	s.looked = false // their outcomes have no event in ROUTE
 	return freed, err
 }

@@ -19,6 +19,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -132,6 +133,8 @@ type session struct {
 	sinks               map[string]*ledger
 	before              markers // of the round before
 	seen                uint64  // the last message of DONE read
+	end                 uint64  // of EVENTS when the session began
+	looked              bool    // for outcomes of events that ROUTE does not have
 }
 
 // markers are noted in one round and used in the next: by then they are synced.
@@ -153,8 +156,13 @@ func (k *Keeper) session(ctx context.Context) error {
 			return err
 		}
 	}
+	s.end = s.events.CachedInfo().State.LastSeq
+	names, err := s.names(ctx)
+	if err != nil {
+		return err
+	}
 	from := uint64(1 << 63)
-	for _, name := range k.opts.Sinks {
+	for _, name := range names {
 		mark, err := s.readMark(ctx, name)
 		if err != nil {
 			return err
@@ -163,6 +171,22 @@ func (k *Keeper) session(ctx context.Context) error {
 		from = min(from, mark+1)
 	}
 	return s.loop(ctx, from)
+}
+
+// names are the sinks of the configuration, and those that DONE knows: their
+// events set aside live there alone.
+func (s *session) names(ctx context.Context) ([]string, error) {
+	info, err := s.done.Info(ctx, jetstream.WithSubjectFilter(">"))
+	if err != nil {
+		return nil, fmt.Errorf("look up DONE: %w", err)
+	}
+	names := slices.Clone(s.opts.Sinks)
+	for subject := range info.State.Subjects {
+		if name := sinkOf(subject); name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names, nil
 }
 
 func (s *session) readMark(ctx context.Context, sink string) (uint64, error) {

@@ -98,12 +98,10 @@ func (s *session) suppressed(ctx context.Context, last uint64) error {
 }
 
 // outcomes records up to where DONE has been applied, and removes from it what
-// is older than EVENTS.
+// is older than EVENTS; each sink by its own mark.
 func (s *session) outcomes(ctx context.Context, purgeDelivered bool) error {
-	limit := uint64(1 << 63)
 	for name, l := range s.sinks {
 		mark := s.before.marks[name]
-		limit = min(limit, mark)
 		if mark <= l.mark {
 			continue
 		}
@@ -112,32 +110,35 @@ func (s *session) outcomes(ctx context.Context, purgeDelivered bool) error {
 		}
 		l.mark = mark
 	}
-	if len(s.sinks) == 0 || limit == 0 {
-		return nil
-	}
+	old := uint64(1 << 63)
 	if !purgeDelivered {
 		events, err := s.events.Info(ctx)
 		if err != nil {
 			return fmt.Errorf("look up EVENTS: %w", err)
 		}
-		if limit, err = s.outcomesBefore(ctx, events.State.FirstTime, limit); err != nil {
+		if old, err = s.outcomesBefore(ctx, events.State.FirstTime); err != nil {
 			return err
 		}
 	}
-	n, err := s.purge(ctx, s.done, "done.>", limit+1)
-	s.count(func(st *Stats) { st.Done += n })
-	return err
+	for name, l := range s.sinks {
+		n, err := s.purge(ctx, s.done, streams.DoneSink(name), min(old, l.mark)+1)
+		s.count(func(st *Stats) { st.Done += n })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// outcomesBefore is the last outcome, at most limit, that is older than t.
-func (s *session) outcomesBefore(ctx context.Context, t time.Time, limit uint64) (uint64, error) {
+// outcomesBefore is the last message of DONE that is older than t.
+func (s *session) outcomesBefore(ctx context.Context, t time.Time) (uint64, error) {
 	upto := uint64(0)
 	err := streams.Scan(ctx, s.js, streams.Done, streams.From{Subjects: []string{"done.>"}, Headers: true}, func(m jetstream.Msg) error {
 		meta, err := m.Metadata()
 		if err != nil {
 			return fmt.Errorf("read DONE: %w", err)
 		}
-		if !meta.Timestamp.Before(t) || meta.Sequence.Stream > limit {
+		if !meta.Timestamp.Before(t) {
 			return streams.ErrEnough
 		}
 		upto = meta.Sequence.Stream

@@ -17,8 +17,11 @@ func (s *session) round(ctx context.Context, purgeDelivered bool) error {
 	if err != nil {
 		return err
 	}
+	if err := s.absent(ctx); err != nil {
+		return err
+	}
 	for name, l := range s.sinks {
-		if err := s.queue(ctx, name, l, now.last); err != nil {
+		if err := s.queue(ctx, name, l, s.before.last); err != nil {
 			return err
 		}
 		now.marks[name] = l.upto(s.seen)
@@ -29,11 +32,11 @@ func (s *session) round(ctx context.Context, purgeDelivered bool) error {
 	if err := s.room(ctx); err != nil {
 		return err
 	}
-	if err := s.released(ctx, now.last); err != nil {
-		return err
-	}
 	if !s.before.at.IsZero() {
-		if err := s.retain(ctx, purgeDelivered, now.last); err != nil {
+		if err := s.released(ctx, s.before.last); err != nil {
+			return err
+		}
+		if err := s.retain(ctx, purgeDelivered, s.before.last); err != nil {
 			return err
 		}
 	}
@@ -59,7 +62,8 @@ func (s *session) markers(ctx context.Context) (markers, error) {
 		return markers{}, fmt.Errorf("read the end of ROUTE: %w", err)
 	}
 	if p, err := streams.ParsePosition(msg.Header.Get(streams.HeaderPos)); err == nil && p.Seq > 0 {
-		m.position = p.Seq - 1 // the message itself may be half routed
+		p = p.Resume(streams.Incarnations(s.events.CachedInfo().Config.Metadata))
+		m.position = max(p.Seq, 1) - 1 // the message itself may be half routed
 	}
 	return m, nil
 }
@@ -100,6 +104,37 @@ func (s *session) lane(ctx context.Context, sink, lane string, l *ledger, last u
 		l.left(id)
 	}
 	s.count(func(st *Stats) { st.Queue += n })
+	return nil
+}
+
+// absent notes the outcomes of events that ROUTE has let go before this keeper
+// began, or that discard has taken out: else the mark would wait for them for ever. Not
+// before the router has passed what EVENTS held at the beginning: it may be making
+// again what a power cut took off ROUTE's end.
+func (s *session) absent(ctx context.Context) error {
+	if s.looked || s.before.at.IsZero() || s.before.position+1 < s.end {
+		return nil
+	}
+	present := map[string]bool{}
+	from := streams.From{Subjects: []string{"out.>"}, Headers: true}
+	err := streams.Scan(ctx, s.js, streams.Route, from, func(m jetstream.Msg) error {
+		sink, id := sinkOf(m.Subject()), m.Headers().Get("ce-id")
+		if l := s.sinks[sink]; l != nil && l.resolved(id) {
+			present[sink+" "+id] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for sink, l := range s.sinks {
+		for id, e := range l.byID {
+			if e.resolved && !present[sink+" "+id] {
+				l.left(id)
+			}
+		}
+	}
+	s.looked = true
 	return nil
 }
 

@@ -71,7 +71,7 @@ func (s *session) letGo(ctx context.Context, g *hold.Group, release uint64, from
 		}
 		s.stats.released.Add(1)
 	}
-	s.settle(g.Key, release)
+	s.w.after(s.w.next-1, func() { s.settle(g.Key, release) }) // not before ROUTE has the last of them
 	return nil
 }
 

@@ -46,6 +46,7 @@ func (s *session) recover(ctx context.Context) error {
 	if err := s.halfDone(ctx); err != nil {
 		return err
 	}
+	s.pos.K = complete
 	s.pos = s.pos.Resume(s.incarnations)
 	s.stats.holding.Store(int64(s.book.Held()))
 	if err := s.change(ctx, s.set.Load()); err != nil {

@@ -159,6 +159,13 @@ func (r *Router) settle(g hold.Key, release uint64) {
 	r.settled = append(r.settled, hold.Settled{Group: g, Release: release, At: r.opts.Now()})
 }
 
+// forget drops what the last session thought complete: rebuild finds what ROUTE has.
+func (r *Router) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.settled = nil
+}
+
 type counters struct {
 	routed, held, suppressed, released atomic.Int64
 	holding                            atomic.Int64

@@ -30,6 +30,10 @@ type session struct {
 	queued       map[Queue]uint64 // the last message of each queue that is handed on, as far as this session knows
 }
 
+// complete is the ordinal of a position whose event has all its outputs: other
+// rules do not touch it any more.
+const complete = 1 << 30
+
 // maxCached bounds the held events that are kept in memory; the others are read
 // from ROUTE when they are released.
 const maxCached = 8 << 20
@@ -71,6 +75,7 @@ func (s *session) open(ctx context.Context) error {
 		return fmt.Errorf("look up ROUTE: %w", err)
 	}
 	s.room.set(info)
+	s.forget()
 	s.queued = map[Queue]uint64{}
 	for q, f := range s.opts.Queues {
 		s.queued[q] = info.State.LastSeq
@@ -267,6 +272,7 @@ func (s *session) change(ctx context.Context, set *rules.Set) error {
 		s.opts.Log.Debug().Str("rules", set.Digest()).Msg("rules unchanged")
 		return nil
 	}
+	s.pos.K = complete
 	m, err := s.rulesMsg(p)
 	if err != nil {
 		return err

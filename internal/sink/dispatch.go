@@ -25,7 +25,9 @@ func (s *session) dispatch() {
 			return
 		}
 		if s.limiter != nil {
-			s.limiter.AllowN(time.Now(), len(items))
+			for range items {
+				s.limiter.Reserve() // a batch may be more than the limiter gives at once
+			}
 		}
 		s.start(items, false)
 	}

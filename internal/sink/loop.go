@@ -90,12 +90,17 @@ func (s *session) discard(list []streams.Outcome) {
 func (s *session) arm(t *time.Timer) {
 	now := s.opts.Now()
 	wait := time.Second
-	if s.breaker.open() {
-		wait = min(wait, s.breaker.until.Sub(now))
-	} else if next, ok := s.asides.next(); ok {
-		wait = min(wait, next.Sub(now))
+	soon := func(at time.Time) { // what is due waits for something else, which wakes the loop
+		if at.After(now) {
+			wait = min(wait, at.Sub(now))
+		}
 	}
-	if s.limiter != nil {
+	if s.breaker.open() {
+		soon(s.breaker.until)
+	} else if next, ok := s.asides.next(); ok {
+		soon(next)
+	}
+	if s.limiter != nil && s.limiter.Tokens() < 1 {
 		wait = min(wait, time.Duration(float64(time.Second)/s.opts.RateLimit))
 	}
 	if s.stale {

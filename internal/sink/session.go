@@ -141,6 +141,9 @@ func (s *session) recall(ctx context.Context) error {
 func (s *session) learn(o streams.Outcome, seq uint64) {
 	s.known[o.ID] = known{final: streams.Final(o.State), aside: o.State == streams.StateAside, attempts: o.Attempts}
 	if o.State == streams.StateAside {
+		if last := s.opts.Now().Add(s.opts.Aside.orDefault().Max); o.Next.After(last) {
+			o.Next = last // the clock was set back
+		}
 		s.asides.put(o, seq)
 	} else {
 		s.asides.drop(o.ID)
