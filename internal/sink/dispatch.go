@@ -25,9 +25,7 @@ func (s *session) dispatch() {
 			return
 		}
 		if s.limiter != nil {
-			for range items {
-				s.limiter.Reserve() // a batch may be more than the limiter gives at once
-			}
+			s.limiter.ReserveN(time.Now(), len(items))
 		}
 		s.start(items, false)
 	}
@@ -74,7 +72,7 @@ func (s *session) next(now time.Time) []*item {
 	}
 	s.turn++
 	if _, ok := s.sink.(Batcher); ok && s.opts.Batch {
-		return s.lanes[i].with(first[i], maxBatch, maxBatchBytes)
+		return s.lanes[i].with(first[i], s.batchSize(), maxBatchBytes)
 	}
 	return first[i : i+1 : i+1]
 }
@@ -83,6 +81,14 @@ const (
 	maxBatch      = 100
 	maxBatchBytes = 256 << 10
 )
+
+// batchSize is how many events may go at once.
+func (s *session) batchSize() int {
+	if s.limiter == nil {
+		return maxBatch
+	}
+	return min(maxBatch, s.limiter.Burst(), int(s.limiter.Tokens()))
+}
 
 // unexpired is the first event of a lane that may go; it settles those whose
 // ttl is over (SPEC 3: checked before each attempt).
