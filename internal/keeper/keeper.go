@@ -73,6 +73,8 @@ type Keeper struct {
 	holder Holder
 	opts   Options
 
+	settled map[hold.Key]uint64 // complete releases not removed yet, the newest of each group
+
 	mu    sync.Mutex
 	stats Stats
 }
@@ -92,7 +94,7 @@ type Stats struct {
 // New makes a keeper.
 func New(js jetstream.JetStream, holder Holder, opts Options) *Keeper {
 	opts.defaults()
-	return &Keeper{js: js, holder: holder, opts: opts}
+	return &Keeper{js: js, holder: holder, opts: opts, settled: map[hold.Key]uint64{}}
 }
 
 // Stats may be called at any time.

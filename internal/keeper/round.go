@@ -7,7 +7,6 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"vestnik/internal/hold"
 	"vestnik/streams"
 )
 
@@ -169,13 +168,16 @@ func removed(before, after *jetstream.StreamInfo) uint64 {
 // released removes what complete releases have let go: the held events first,
 // then the release, so that a crash between leaves nothing that looks held.
 func (s *session) released(ctx context.Context, last uint64) error {
-	newest := map[hold.Key]uint64{}
 	for _, r := range s.holder.Settled(s.opts.Now().Add(-2 * s.opts.SyncInterval)) {
-		newest[r.Group] = max(newest[r.Group], r.Release)
+		s.settled[r.Group] = max(s.settled[r.Group], r.Release)
 	}
-	for key, release := range newest {
+	for key, release := range s.settled {
+		if release >= last {
+			continue // a later round
+		}
+		delete(s.settled, key)
 		for _, subject := range []string{streams.Held(string(key)), streams.Rebase(string(key)), streams.Release(string(key))} {
-			n, err := s.purge(ctx, s.route, subject, min(release+1, last))
+			n, err := s.purge(ctx, s.route, subject, release+1)
 			if err != nil {
 				return err
 			}
