@@ -13,7 +13,7 @@ import (
 	"vestnik/streams"
 )
 
-// events makes EVENTS, half of the free disk unless set, or opens it and looks
+// events makes EVENTS, two fifths of the free disk unless set, or opens it and looks
 // whether its end is still there.
 func (e *edge) events(ctx context.Context) error {
 	free, err := broker.FreeDisk(e.broker.Dir)
@@ -27,7 +27,7 @@ func (e *edge) events(ctx context.Context) error {
 			return fmt.Errorf("store folder %s: %w: make room, or set store { events_bytes }", e.broker.Dir, errNoRoom)
 		}
 	}
-	s, warning, err := streams.Ensure(ctx, e.js, want, free/2)
+	s, warning, err := streams.Ensure(ctx, e.js, want, free/5*2)
 	if err != nil {
 		return err
 	}

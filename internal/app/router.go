@@ -103,7 +103,7 @@ func ensureRoute(ctx context.Context, js jetstream.JetStream, cfg *config.Config
 	for _, s := range []struct {
 		cfg  jetstream.StreamConfig
 		dflt int64
-	}{{streams.RouteConfig(cfg.Store.RouteBytes), size / 4}, {streams.DoneConfig(cfg.Store.DoneBytes), size / 2}} {
+	}{{streams.RouteConfig(cfg.Store.RouteBytes), size}, {streams.DoneConfig(cfg.Store.DoneBytes), size / 4}} {
 		_, warning, err := streams.Ensure(ctx, js, s.cfg, s.dflt)
 		if err != nil {
 			return err

@@ -52,8 +52,15 @@ func runSink(ctx context.Context, cfg *config.Config, log zerolog.Logger, name s
 	r.SetPaused(true) // until it is known whether a pause is in force
 	self := program(SinkProgram(name), cfg)
 	status := func(context.Context) (any, error) { return SinkStatus{self, r.Stats()}, nil }
+	deliver := func(ctx context.Context) error {
+		err := control.Sole(ctx, nc, self.Program, func() { log.Warn().Msg("another process of this sink is at work: waiting until it ends") })
+		if err != nil {
+			return err
+		}
+		return r.Run(ctx)
+	}
 	log.Info().Bool("address", target != nil).Msg("ready")
-	return together(ctx, r.Run,
+	return together(ctx, deliver,
 		func(ctx context.Context) error {
 			return watchPauses(ctx, js, log, func(p control.Pauses) { r.SetPaused(p.Sink(name)) })
 		},

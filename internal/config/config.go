@@ -86,9 +86,9 @@ type Sink struct {
 
 // Store is the durable part: limits and retention (SPEC 4).
 type Store struct {
-	EventsBytes           int64         // 0 = half of the free disk at creation
-	RouteBytes            int64         // 0 = a quarter of that of EVENTS
-	DoneBytes             int64         // 0 = half of that of EVENTS
+	EventsBytes           int64         // 0 = two fifths of the free disk at creation
+	RouteBytes            int64         // 0 = that of EVENTS
+	DoneBytes             int64         // 0 = a quarter of that of EVENTS
 	KeepAge               time.Duration // 30 d
 	KeepBytes             int64         // 0 = 80 % of EventsBytes
 	WhenFull              string        // refuse (default) or discard_low

@@ -126,3 +126,38 @@ func TestVerbs(t *testing.T) {
 	cancel()
 	<-done
 }
+
+// Two processes of one sink: the younger waits until the elder's connection ends.
+func TestSole(t *testing.T) {
+	b, err := broker.Start(broker.Options{Dir: t.TempDir(), Log: zerolog.Nop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	var conns [2]*nats.Conn
+	for i := range conns {
+		if conns[i], err = b.Connect("test"); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(conns[i].Close)
+	}
+	if err := control.Sole(t.Context(), conns[0], "sink-test", func() { t.Error("the first waits") }); err != nil {
+		t.Fatal(err)
+	}
+	waits, begun := make(chan struct{}), make(chan error, 1)
+	go func() { begun <- control.Sole(t.Context(), conns[1], "sink-test", func() { close(waits) }) }()
+	select {
+	case <-waits:
+	case err := <-begun:
+		t.Fatal("the second does not wait", err)
+	}
+	conns[0].Close()
+	select {
+	case err := <-begun:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("the second still waits")
+	}
+}

@@ -114,8 +114,9 @@ func TestUnlistedSinkKeepsWhatIsAside(t *testing.T) {
 	w.publish(streams.DoneMark("uralsib"), nil, []byte(`{"upto":2}`))
 	w.out(streams.Normal)
 	w.out(streams.Normal)
-	w.run(keeper.Options{KeepBytes: 1})
+	k := w.run(keeper.Options{KeepBytes: 1})
 	waitFor(t, func() bool { return count(w.list(streams.Done), "done.uralsib") == 0 })
+	w.rounds(k, 2)
 	if n := count(w.list(streams.Done), "done.proxima"); n != 1 {
 		t.Errorf("what proxima owes is gone: %v", w.list(streams.Done))
 	}
