@@ -119,6 +119,8 @@ func openEdge(ctx context.Context, cfg *config.Config, log zerolog.Logger) (_ *e
 		return nil, err
 	}
 	e.server = terminal.New(opts, e.journal)
+	last, heartbeat := e.lastSeen(ctx)
+	e.server.Recall(last, heartbeat)
 	paused, err := control.ReadPauses(ctx, e.js)
 	if err != nil {
 		return nil, err

@@ -6,10 +6,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"vestnik/internal/broker"
+	"vestnik/internal/event"
+	"vestnik/internal/proatm"
 	"vestnik/streams"
 )
 
@@ -35,6 +38,37 @@ func (e *edge) events(ctx context.Context) error {
 		e.log.Warn().Msg(warning)
 	}
 	return e.checkEnd(ctx, s)
+}
+
+// lookBack is how many messages of EVENTS are searched for the last heartbeat.
+const lookBack = 2000
+
+// lastSeen is when the last event and the last heartbeat (an event with an empty
+// or absent message, SPEC 2) of the terminal came, as far as EVENTS' end tells.
+func (e *edge) lastSeen(ctx context.Context) (last, heartbeat time.Time) {
+	s, err := e.js.Stream(ctx, streams.Events)
+	if err != nil {
+		return last, heartbeat // only a display misses it
+	}
+	from := streams.From{Seq: max(s.CachedInfo().State.LastSeq, lookBack) - lookBack + 1}
+	err = streams.Scan(ctx, e.js, streams.Events, from, func(m jetstream.Msg) error {
+		events, err := event.Parse(event.Header(m.Headers()), m.Data())
+		if err != nil {
+			return nil //nolint:nilerr // the router tells it
+		}
+		for _, ev := range events {
+			last = ev.Received()
+			attrs, err := proatm.Attributes(ev.Raw)
+			if text, _ := event.Lookup(attrs, "message"); err == nil && text == "" {
+				heartbeat = last
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		e.log.Debug().Err(err).Msg("the last heartbeat is not known")
+	}
+	return last, heartbeat
 }
 
 func newIncarnation() string {

@@ -17,6 +17,9 @@ func (r *reader) finish() {
 	r.plainPort()
 	r.tls()
 	r.retries()
+	if p := r.c.Sinks.Proxima; p != nil && p.Batch && p.Format == "plain" {
+		r.problems.add(r.c.at("sinks.proxima.batch"), "batch: goes with format structured only")
+	}
 	if s := r.c.Store; s.EventsBytes > 0 && s.KeepBytes > s.EventsBytes {
 		r.problems.add(r.c.at("store.keep_bytes"), "keep_bytes: must not be above events_bytes (%d)", s.EventsBytes)
 	}

@@ -39,6 +39,17 @@ func (n *counters) taken(received time.Time, heartbeat bool) {
 	}
 }
 
+// Recall sets the times of the last event and the last heartbeat from before the
+// start; zero = not known. Call it before Serve.
+func (s *Server) Recall(event, heartbeat time.Time) {
+	if !event.IsZero() {
+		s.count.lastEvent.Store(event.UnixMilli())
+	}
+	if !heartbeat.IsZero() {
+		s.count.lastHeartbeat.Store(heartbeat.UnixMilli())
+	}
+}
+
 // Stats can be asked for at any time.
 func (s *Server) Stats() Stats {
 	n := &s.count
