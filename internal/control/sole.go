@@ -2,8 +2,8 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -12,41 +12,28 @@ import (
 	"vestnik/streams"
 )
 
-// soleWait is how long an elder has to answer, soleAgain the time between two
-// questions while there is one.
+// soleAsk is how long somebody who listens may take to answer: silence counts as
+// an answer. soleRace is how long two that start at the same moment look for each
+// other; soleAgain the time between two questions.
 const (
-	soleWait  = 100 * time.Millisecond
+	soleAsk   = 2 * time.Second
+	soleRace  = 5 * time.Millisecond
 	soleAgain = time.Second
 )
 
 // Sole waits until no other process of the same program is at work on this
-// broker: two that deliver one queue would deliver everything twice (SPEC 4). The
-// elder goes on, the younger waits; when the elder's connection ends, however it
-// ends, the next is at once the only one. From the call until nc closes this
-// process answers for itself.
+// broker: two that deliver one queue would deliver everything twice (SPEC 4). Who is
+// at work goes on; when its connection ends, however it ends, the next begins.
+// From Sole's return until nc closes this process answers that it is at work.
 func Sole(ctx context.Context, nc *nats.Conn, program string, waiting func()) error {
 	subject := streams.Ctl(program, "sole")
-	me := fmt.Sprintf("%020d.%s", time.Now().UnixNano(), uuid.NewString()) // elder = less
-	var working atomic.Bool
-	_, err := nc.Subscribe(subject, func(m *nats.Msg) {
-		switch {
-		case string(m.Data) == me:
-		case working.Load(): // whatever the clocks say: '!' comes before all digits
-			_ = m.Respond([]byte("!" + me)) // an error: who asked has gone
-		default:
-			_ = m.Respond([]byte(me))
-		}
-	})
-	if err != nil {
-		return fmt.Errorf("ask for another %s: %w", program, err)
-	}
+	me := uuid.NewString()
 	for told := false; ; told = true {
-		elder, err := anElder(ctx, nc, subject, me)
+		free, err := soleFree(ctx, nc, subject, me)
 		if err != nil {
-			return err
+			return fmt.Errorf("look for another %s: %w", program, err)
 		}
-		if !elder {
-			working.Store(true)
+		if free {
 			return nil
 		}
 		if !told {
@@ -60,25 +47,37 @@ func Sole(ctx context.Context, nc *nats.Conn, program string, waiting func()) er
 	}
 }
 
-func anElder(ctx context.Context, nc *nats.Conn, subject, me string) (bool, error) {
-	inbox := nc.NewInbox()
-	sub, err := nc.SubscribeSync(inbox)
+// soleFree takes the place if nobody listens on the subject.
+func soleFree(ctx context.Context, nc *nats.Conn, subject, me string) (bool, error) {
+	ask, cancel := context.WithTimeout(ctx, soleAsk)
+	_, err := nc.RequestWithContext(ask, subject, []byte(me))
+	cancel()
+	if !errors.Is(err, nats.ErrNoResponders) {
+		return false, ctx.Err()
+	}
+	rival := make(chan struct{}, 1)
+	answer := func(m *nats.Msg) {
+		if id := string(m.Data); id < me {
+			select {
+			case rival <- struct{}{}:
+			default:
+			}
+		}
+		if string(m.Data) != me {
+			_ = m.Respond([]byte(me)) // an error: who asked has gone
+		}
+	}
+	sub, err := nc.Subscribe(subject, answer)
 	if err != nil {
-		return false, fmt.Errorf("ask for an elder: %w", err)
+		return false, err
 	}
-	defer func() { _ = sub.Unsubscribe() }() // the connection may be gone
-	if err := nc.PublishRequest(subject, inbox, []byte(me)); err != nil {
-		return false, fmt.Errorf("ask for an elder: %w", err)
+	if err := nc.Publish(subject, []byte(me)); err != nil { // to another that took the place just now
+		return false, errors.Join(err, sub.Unsubscribe())
 	}
-	ctx, cancel := context.WithTimeout(ctx, soleWait)
-	defer cancel()
-	for {
-		m, err := sub.NextMsgWithContext(ctx)
-		if err != nil {
-			return false, nil //nolint:nilerr // nobody older answers in time
-		}
-		if len(m.Data) > 0 && string(m.Data) < me {
-			return true, nil
-		}
+	select {
+	case <-rival: // two at once: one of them goes first
+		return false, sub.Unsubscribe()
+	case <-time.After(soleRace):
+		return true, nil
 	}
 }
