@@ -12,15 +12,19 @@ import (
 	"vestnik/streams"
 )
 
-// newMsg is one of ROUTE's, at the session's position.
-func (s *session) newMsg(subject string, size int) *nats.Msg {
-	m := &nats.Msg{Subject: subject, Header: make(nats.Header, size)}
-	m.Header[streams.HeaderPos] = []string{s.pos.String()}
-	return m
+// newMsg is one of ROUTE's, at the session's position. It is good until the next
+// call: the connection has copied it when put returns.
+func (s *session) newMsg(subject string) *nats.Msg {
+	if s.header == nil {
+		s.header = make(nats.Header, 18)
+	}
+	clear(s.header)
+	s.header[streams.HeaderPos] = []string{s.pos.String()}
+	return &nats.Msg{Subject: subject, Header: s.header}
 }
 
 func (s *session) eventMsg(subject string, e *event.Event) *nats.Msg {
-	m := s.newMsg(subject, 18)
+	m := s.newMsg(subject)
 	e.SetHeader(event.Header(m.Header))
 	m.Data = e.Raw
 	return m
@@ -55,13 +59,13 @@ func (s *session) heldMsg(e *event.Event, key hold.Key, t hold.Terms) *nats.Msg 
 }
 
 func (s *session) releaseMsg(g *hold.Group) *nats.Msg {
-	m := s.newMsg(streams.Release(string(g.Key)), 3)
+	m := s.newMsg(streams.Release(string(g.Key)))
 	m.Header[streams.HeaderItems] = []string{strconv.Itoa(len(g.Items))}
 	return m
 }
 
 func (s *session) rebaseMsg(g *hold.Group, base time.Time) *nats.Msg {
-	m := s.newMsg(streams.Rebase(string(g.Key)), 3)
+	m := s.newMsg(streams.Rebase(string(g.Key)))
 	m.Header[streams.HeaderBase] = []string{base.UTC().Format(time.RFC3339Nano)}
 	return m
 }
@@ -71,7 +75,7 @@ func (s *session) rulesMsg(p policy) (*nats.Msg, error) {
 	if err != nil {
 		return nil, fmt.Errorf("record the rules: %w", err)
 	}
-	m := s.newMsg(streams.Rules, 3)
+	m := s.newMsg(streams.Rules)
 	m.Data = data
 	return m, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"vestnik/internal/event"
@@ -22,6 +23,7 @@ type session struct {
 	route        jetstream.Stream
 	incarnations []streams.Incarnation
 	w            *writer
+	header       nats.Header // of the message being made
 	book         hold.Book
 	pos          streams.Position // of the last message in ROUTE
 	policy       policy

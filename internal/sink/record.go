@@ -30,6 +30,7 @@ type recorder struct {
 
 	mu      sync.Mutex
 	waiting []streams.Outcome
+	buf     []byte        // of the message being made
 	more    chan struct{} // has one element when something waits
 }
 
@@ -103,7 +104,7 @@ func (r *recorder) message() (*nats.Msg, []streams.Outcome, error) {
 	if len(list) == 0 {
 		return nil, nil, nil
 	}
-	terminal, data := list[0].Terminal, []byte{'['}
+	terminal, data := list[0].Terminal, append(r.buf[:0], '[')
 	n := 0
 	for ; n < len(list) && (n == 0 || len(data)+len(list[n].Event) < recordMax); n++ {
 		if n > 0 {
@@ -122,7 +123,8 @@ func (r *recorder) message() (*nats.Msg, []streams.Outcome, error) {
 	if terminal != "" {
 		subject = streams.DoneOne(r.sink, terminal)
 	}
-	return &nats.Msg{Subject: subject, Data: append(data, ']')}, list[:n:n], nil
+	r.buf = append(data, ']')
+	return &nats.Msg{Subject: subject, Data: r.buf}, list[:n:n], nil
 }
 
 // publish tries until DONE has the message: until then nothing more is
