@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"os/signal"
 	"time"
@@ -86,9 +87,13 @@ func loadRules(path string) (*rules.Set, error) {
 	return rules.Load(path)
 }
 
-// CheckRules is the test of rules.xml for -t.
+// CheckRules is the test of rules.xml for -t. That the file is missing, the
+// configuration's own test has said.
 func CheckRules(cfg *config.Config) error {
 	_, err := loadRules(cfg.Rules)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	return err
 }
 

@@ -21,9 +21,9 @@ func Listen(ctx context.Context, addr string) (net.Listener, error) {
 	case err == nil:
 		return ln, nil
 	case errors.Is(err, syscall.EADDRINUSE), runtime.GOOS == "windows" && errors.Is(err, wsaAddrInUse):
-		return nil, fmt.Errorf("listen on %s: address already in use (is another edge running? see terminal.listen): %w", addr, err)
+		return nil, fmt.Errorf("listen on %s: %w (is another edge running? see terminal.listen)", addr, syscall.EADDRINUSE)
 	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("listen on %s: not permitted (a port below 1024? see terminal.listen): %w", addr, err)
+		return nil, fmt.Errorf("listen on %s: %w (a port below 1024? see terminal.listen)", addr, syscall.EACCES)
 	}
 	return nil, fmt.Errorf("listen on %s (see terminal.listen): %w", addr, err)
 }
