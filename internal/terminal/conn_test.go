@@ -115,11 +115,11 @@ func TestSlowFrame(t *testing.T) {
 	const limit = 100 * time.Millisecond
 	p := start(t, Options{FrameTimeout: limit, KeepAlive: true}, &notebook{})
 	for _, first := range []string{"", wire("URAL", good)} {
+		begun := time.Now() // the server counts from the connection
 		c := p.dial().send(first)
 		if first != "" {
 			c.want(code.OK)
 		}
-		begun := time.Now()
 		over := make(chan struct{})
 		trickled := make(chan int)
 		go func() { trickled <- trickle(c, over) }()
