@@ -127,6 +127,7 @@ func (s *session) tell() {
 		}
 	}
 	for i := range s.lanes {
+		st.Waiting += s.lanes[i].left
 		if it := s.lanes[i].oldest(); it != nil {
 			oldest(it.e.Received())
 		}

@@ -131,6 +131,7 @@ type Stats struct {
 	Rejected  int64      `json:"rejected"` // requests that the sink refused
 	Failed    int64      `json:"failed"`   // requests that failed for the sink's own reasons
 	Expired   int64      `json:"expired"`
+	Waiting   int        `json:"waiting"`   // events of the queue in memory now, in flight included; ROUTE may have more
 	Aside     int        `json:"aside"`     // events set aside now
 	InFlight  int        `json:"in_flight"` // requests now
 	Paused    bool       `json:"paused,omitempty"`

@@ -406,8 +406,7 @@ func TestBatch(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()
-	waitFor(t, func() bool { return r.Stats().Oldest != nil })
-	time.Sleep(60 * time.Millisecond) // the rest of the queue arrives within one look of Stats
+	waitFor(t, func() bool { return r.Stats().Waiting == 9 })
 	r.SetPaused(false)
 	w.waitState(streams.StateDelivered, 9)
 	cancel()
