@@ -116,7 +116,7 @@ func (s *site) program(name string, run cli.Program) (ended <-chan error) {
 	cfg.NATS.URL = s.server
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- run(ctx, cfg, zerolog.Nop()); close(done) }()
+	go func() { done <- run(ctx, cfg, zerolog.Nop(), nil); close(done) }()
 	s.t.Cleanup(func() { cancel(); <-done })
 	s.until("program "+name, func() bool { return s.status().program(name).Running })
 	return done

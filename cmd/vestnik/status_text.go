@@ -100,7 +100,13 @@ func (p programStatus) sinkText(now time.Time) string {
 	return strings.Join(list, ", ")
 }
 
-func since(p app.Program, now time.Time) string { return "up " + ageText(p.Started, now) }
+func since(p app.Program, now time.Time) string {
+	text := "up " + ageText(p.Started, now)
+	if line, _, _ := strings.Cut(p.ConfigError, "\n"); line != "" {
+		text += ", CONFIGURATION REFUSED: " + line
+	}
+	return text
+}
 
 func ago(t, now time.Time) string {
 	if t.IsZero() {

@@ -154,8 +154,8 @@ func TestReload(t *testing.T) {
 	s.write("rules.xml", "<rules>\n  <rule name='a'><event_attrs/></rule>\n  <rul/>\n</rules>")
 	out, errs, err := s.try("reload")
 	file := s.file("rules.xml")
-	want := file + ":2:3: the rule has no <event_params>\n" + file + ":3:3: unknown element <rul> in <rules>: did you mean rule?\nthe old rules stay in force\n"
-	if err == nil || out != "" || errs != want {
+	want := file + ":2:3: the rule has no <event_params>\n" + file + ":3:3: unknown element <rul> in <rules>: did you mean rule?\nwhat was in force stays in force\n"
+	if err == nil || strings.Contains(out, "rules in force") || errs != want {
 		t.Errorf("bad rules: %v\n%s%s", err, out, cmp.Diff(want, errs))
 	}
 	if now := s.status().Rules; now != before {
@@ -164,7 +164,7 @@ func TestReload(t *testing.T) {
 	s.write("rules.xml", "<rules/>")
 	out = s.run("reload")
 	now := s.status().Rules
-	if now == before || out != "Rules in force: sha256:"+now+", 0 rules\n" {
+	if now == before || !strings.Contains(out, "router         rules in force: sha256:"+now+", 0 rules\n") {
 		t.Errorf("good rules: %q, in force %s", out, now)
 	}
 }

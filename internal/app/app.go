@@ -16,6 +16,7 @@ import (
 	"vestnik/internal/broker"
 	"vestnik/internal/cli"
 	"vestnik/internal/config"
+	"vestnik/internal/control"
 )
 
 // together runs parts until the first returns, stops the others, waits for
@@ -41,8 +42,32 @@ func together(ctx context.Context, parts ...func(context.Context) error) error {
 // place is where a part runs.
 type place struct {
 	connect connector
-	feeds   feeds // short cuts, where the edge hosts it
-	hosted  bool  // by an edge, with which it ends
+	feeds   feeds        // short cuts, where the edge hosts it
+	hosted  bool         // by an edge, with which it ends
+	renewal *cli.Renewal // of the process, nil where hosted
+}
+
+// ready tells the process that this part serves.
+func (p place) ready() {
+	if !p.hosted {
+		p.renewal.Ready()
+	}
+}
+
+// reload is the verb reload: what is hosted changes over with the edge, so there
+// only rest is left.
+func (p place) reload(name string, cfg *config.Config, rest func(context.Context, *Reloaded) error) control.Handler {
+	if !p.hosted {
+		return reload(p.renewal, name, cfg, rest)
+	}
+	return func(ctx context.Context) (any, error) {
+		answer := Reloaded{Program: name, Config: cfg.Digest}
+		if rest == nil {
+			return answer, nil
+		}
+		err := rest(ctx, &answer)
+		return answer, err
+	}
 }
 
 // stopper is what the verb stop does: nothing for a part that is hosted.
@@ -77,6 +102,14 @@ type Program struct {
 	Version string    `json:"version"`
 	Started time.Time `json:"started"`
 	Config  string    `json:"config"` // digest
+	// ConfigError is why the configuration on the disk is not in force.
+	ConfigError string `json:"config_error,omitempty"`
+}
+
+// now is the program as it is now.
+func (p Program) now(r *cli.Renewal) Program {
+	p.ConfigError = r.Problem()
+	return p
 }
 
 func program(name string, cfg *config.Config) Program {

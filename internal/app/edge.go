@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"vestnik/internal/broker"
+	"vestnik/internal/cli"
 	"vestnik/internal/config"
 	"vestnik/internal/control"
 	"vestnik/internal/event"
@@ -25,7 +26,7 @@ import (
 )
 
 // Edge runs the edge, and what it hosts, until ctx ends.
-func Edge(ctx context.Context, cfg *config.Config, log zerolog.Logger) error {
+func Edge(ctx context.Context, cfg *config.Config, log zerolog.Logger, _ *cli.Renewal) error {
 	return RunEdge(ctx, cfg, log, func(Serving) {})
 }
 
@@ -262,7 +263,8 @@ type StreamStatus struct {
 func (e *edge) control(ctx context.Context, stop func()) error {
 	self := program("edge", e.cfg)
 	return control.Serve(ctx, e.nc, control.Program{Name: self.Program, Version: self.Version, Stop: stop,
-		Verbs: map[string]control.Handler{control.Status: func(ctx context.Context) (any, error) { return e.status(ctx, self) }}})
+		Verbs: map[string]control.Handler{control.Status: func(ctx context.Context) (any, error) { return e.status(ctx, self) },
+			control.Reload: reload(nil, self.Program, e.cfg, nil)}})
 }
 
 func (e *edge) status(ctx context.Context, self Program) (any, error) {

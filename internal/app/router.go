@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"vestnik/internal/broker"
+	"vestnik/internal/cli"
 	"vestnik/internal/config"
 	"vestnik/internal/control"
 	"vestnik/internal/keeper"
@@ -22,8 +23,8 @@ import (
 )
 
 // Router runs the router and the keeper until ctx ends.
-func Router(ctx context.Context, cfg *config.Config, log zerolog.Logger) error {
-	return runRouter(ctx, cfg, log, place{connect: remote(cfg, log)})
+func Router(ctx context.Context, cfg *config.Config, log zerolog.Logger, r *cli.Renewal) error {
+	return runRouter(ctx, cfg, log, place{connect: remote(cfg, log), renewal: r})
 }
 
 func runRouter(ctx context.Context, cfg *config.Config, log zerolog.Logger, at place) error {
@@ -55,21 +56,24 @@ func runRouter(ctx context.Context, cfg *config.Config, log zerolog.Logger, at p
 		DiscardLow: cfg.Store.WhenFull == "discard_low", PurgeOnStart: cfg.Store.PurgeDeliveredOnStart,
 		SyncInterval: broker.SyncInterval(), Log: log.With().Str("part", "keeper").Logger()})
 	log.Info().Int("rules", len(set.Rules)).Str("file", cfg.Rules).Msg("ready")
+	at.ready()
 	return together(ctx, r.Run, k.Run,
 		func(ctx context.Context) error { return watchRules(ctx, cfg.Rules, r, log) },
-		func(ctx context.Context) error { return serveRouter(ctx, nc, cfg, r, k, at.stopper(stop)) })
+		func(ctx context.Context) error { return serveRouter(ctx, nc, cfg, r, k, at, stop) })
 }
 
-func serveRouter(ctx context.Context, nc *nats.Conn, cfg *config.Config, r *router.Router, k *keeper.Keeper, stop func()) error {
+func serveRouter(ctx context.Context, nc *nats.Conn, cfg *config.Config, r *router.Router, k *keeper.Keeper, at place, stop func()) error {
 	self := program("router", cfg)
-	return control.Serve(ctx, nc, control.Program{Name: self.Program, Version: self.Version, Stop: stop, Verbs: map[string]control.Handler{
-		control.Status: func(context.Context) (any, error) { return RouterStatus{self, r.Stats(), k.Stats()}, nil },
-		control.Reload: func(ctx context.Context) (any, error) {
-			if err := r.Reload(ctx); err != nil {
-				return nil, err
-			}
-			return map[string]any{"program": self.Program, "rules": r.Rules().Digest(), "count": len(r.Rules().Rules)}, nil
+	rules := func(ctx context.Context, answer *Reloaded) error {
+		err := r.Reload(ctx)
+		answer.Rules, answer.Count = r.Rules().Digest(), len(r.Rules().Rules)
+		return err
+	}
+	return control.Serve(ctx, nc, control.Program{Name: self.Program, Version: self.Version, Stop: at.stopper(stop), Verbs: map[string]control.Handler{
+		control.Status: func(context.Context) (any, error) {
+			return RouterStatus{self.now(at.renewal), r.Stats(), k.Stats()}, nil
 		},
+		control.Reload: at.reload(self.Program, cfg, rules),
 	}})
 }
 
@@ -125,26 +129,26 @@ func ensureRoute(ctx context.Context, js jetstream.JetStream, cfg *config.Config
 // file that has been still for one look.
 func watchRules(ctx context.Context, path string, r *router.Router, log zerolog.Logger) error {
 	hup := make(chan os.Signal, 1)
-	if sig := hangup(); sig != nil {
+	if sig := cli.Hangup(); sig != nil {
 		signal.Notify(hup, sig)
 		defer signal.Stop(hup)
 	}
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	seen := look(path)
+	seen := cli.LookAt(path)
 	pending := false
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-hup:
-			seen = look(path)
+			seen = cli.LookAt(path)
 			pending = !reloadRules(ctx, r, log)
 		case <-tick.C:
-			now := look(path)
+			now := cli.LookAt(path)
 			switch {
 			case now != seen:
-				seen, pending = now, now != fileLook{}
+				seen, pending = now, now != cli.Look{}
 			case pending:
 				pending = !reloadRules(ctx, r, log)
 			}
@@ -162,24 +166,9 @@ func reloadRules(ctx context.Context, r *router.Router, log zerolog.Logger) bool
 	}
 	var list rules.Errors
 	if errors.As(err, &list) {
-		for _, p := range list {
-			log.Error().Str("problem", p.String()).Msg("rules refused, the old ones stay in force")
-		}
+		cli.Refused(log, "rules refused, the old ones stay in force", err)
 		return true
 	}
 	log.Error().Err(err).Msg("rules not reloaded, tried again; the old ones stay in force")
 	return false
-}
-
-type fileLook struct {
-	size int64
-	at   time.Time
-}
-
-func look(path string) fileLook {
-	info, err := os.Stat(path)
-	if err != nil {
-		return fileLook{}
-	}
-	return fileLook{info.Size(), info.ModTime()}
 }

@@ -19,8 +19,8 @@ import (
 
 // Sink runs the program of one sink until ctx ends.
 func Sink(name string) cli.Program {
-	return func(ctx context.Context, cfg *config.Config, log zerolog.Logger) error {
-		return runSink(ctx, cfg, log, name, place{connect: remote(cfg, log)})
+	return func(ctx context.Context, cfg *config.Config, log zerolog.Logger, r *cli.Renewal) error {
+		return runSink(ctx, cfg, log, name, place{connect: remote(cfg, log), renewal: r})
 	}
 }
 
@@ -51,7 +51,7 @@ func runSink(ctx context.Context, cfg *config.Config, log zerolog.Logger, name s
 	r := sink.NewRunner(nc, target, opts)
 	r.SetPaused(true) // until it is known whether a pause is in force
 	self := program(SinkProgram(name), cfg)
-	status := func(context.Context) (any, error) { return SinkStatus{self, r.Stats()}, nil }
+	status := func(context.Context) (any, error) { return SinkStatus{self.now(at.renewal), r.Stats()}, nil }
 	deliver := func(ctx context.Context) error {
 		err := control.Sole(ctx, nc, self.Program, func() { log.Warn().Msg("another process of this sink is at work: waiting until it ends") })
 		if err != nil {
@@ -60,13 +60,14 @@ func runSink(ctx context.Context, cfg *config.Config, log zerolog.Logger, name s
 		return r.Run(ctx)
 	}
 	log.Info().Bool("address", target != nil).Msg("ready")
+	at.ready()
 	return together(ctx, deliver,
 		func(ctx context.Context) error {
 			return watchPauses(ctx, js, log, func(p control.Pauses) { r.SetPaused(p.Sink(name)) })
 		},
 		func(ctx context.Context) error {
 			return control.Serve(ctx, nc, control.Program{Name: self.Program, Version: self.Version, Stop: at.stopper(stop),
-				Verbs: map[string]control.Handler{control.Status: status}})
+				Verbs: map[string]control.Handler{control.Status: status, control.Reload: at.reload(self.Program, cfg, nil)}})
 		})
 }
 

@@ -23,8 +23,10 @@ import (
 )
 
 // A Program does a daemon's work until ctx ends, then stops cleanly and returns
-// nil. An error is what it cannot go on with.
-type Program func(ctx context.Context, cfg *config.Config, log zerolog.Logger) error
+// nil. An error is what it cannot go on with. It may be called again in the same
+// process, with a changed configuration: r is where it asks for that and tells when
+// it is ready; nil = it cannot be had.
+type Program func(ctx context.Context, cfg *config.Config, log zerolog.Logger, r *Renewal) error
 
 // A Check is what -t tests beyond the configuration itself, such as rules.xml.
 // What is wrong comes back as FILE:LINE:COL: message, a line each.
@@ -77,15 +79,29 @@ func start(ctx context.Context, name string, args []string, stdout, stderr io.Wr
 	if f.test {
 		return test(stderr, name, cfg, checks)
 	}
-	log := Logger(stderr, name, cfg.Log)
-	log.Info().Str("version", Version()).Str("config", cfg.File).Str("digest", cfg.Digest).Msg("starting")
-	for _, w := range cfg.Warnings {
-		log.Warn().Msg(w)
+	r := &Renewal{load: func() (*config.Config, error) { return whole(f.config, checks) }}
+	err = r.live(ctx, cfg, func(cfg *config.Config) zerolog.Logger { return Logger(stderr, name, cfg.Log) }, run)
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		return nil
 	}
-	if err := run(ctx, cfg, log); err != nil && !(errors.Is(err, context.Canceled) && ctx.Err() != nil) {
-		return err
+	return err
+}
+
+// whole loads a configuration and tests it as -t does.
+func whole(file string, checks []Check) (*config.Config, error) {
+	cfg, err := Load(file)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	return cfg, tested(cfg, checks)
+}
+
+func tested(cfg *config.Config, checks []Check) error {
+	errs := []error{cfg.Files()}
+	for _, check := range checks {
+		errs = append(errs, check(cfg))
+	}
+	return errors.Join(errs...)
 }
 
 func parse(name string, args []string) (flags, error) {
@@ -114,7 +130,8 @@ func help(w io.Writer, name string) error {
   -v, -version       print the version and end
   -h, -help          print this and end
 
-SIGINT or SIGTERM ends it cleanly, a second one at once.
+SIGINT or SIGTERM ends it cleanly, a second one at once. SIGHUP has it change over
+to the configuration as it is on the disk now.
 `, name, DefaultConfig)
 	return err
 }
@@ -130,14 +147,10 @@ func Load(file string) (*config.Config, error) {
 
 // test reports on the configuration as nats-server -t does.
 func test(stderr io.Writer, name string, cfg *config.Config, checks []Check) error {
-	errs := []error{cfg.Files()}
-	for _, check := range checks {
-		errs = append(errs, check(cfg))
-	}
 	for _, w := range cfg.Warnings {
 		fmt.Fprintln(stderr, w)
 	}
-	if err := errors.Join(errs...); err != nil {
+	if err := tested(cfg, checks); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(stderr, "%s: configuration file %s is valid (%s)\n", name, cfg.File, cfg.Digest)

@@ -45,7 +45,7 @@ func runs(run Program, args ...string) result {
 	return result{code, out.String(), errs.String()}
 }
 
-func notStarted(context.Context, *config.Config, zerolog.Logger) error {
+func notStarted(context.Context, *config.Config, zerolog.Logger, *Renewal) error {
 	return errors.New("the program was started")
 }
 
@@ -53,7 +53,7 @@ func TestRunGetsItsConfiguration(t *testing.T) {
 	t.Parallel()
 	path := put(t, good+"health { }\n")
 	var atm string
-	r := runs(func(_ context.Context, cfg *config.Config, log zerolog.Logger) error {
+	r := runs(func(_ context.Context, cfg *config.Config, log zerolog.Logger, _ *Renewal) error {
 		atm = cfg.ATM
 		log.Info().Msg("ready")
 		return nil
@@ -132,7 +132,7 @@ func TestStartErrorIsOneLine(t *testing.T) {
 	defer taken.Close()
 	addr := taken.Addr().String()
 	for _, wrap := range []string{"%w", "listen on " + addr + ": %w"} {
-		r := runs(func(context.Context, *config.Config, zerolog.Logger) error {
+		r := runs(func(context.Context, *config.Config, zerolog.Logger, *Renewal) error {
 			_, err := net.Listen("tcp", addr)
 			return fmt.Errorf(wrap, err)
 		}, "-c", put(t, good+"log { level: error }"))
@@ -148,7 +148,7 @@ func TestCancelledIsACleanEnd(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	var errs bytes.Buffer
-	wait := func(ctx context.Context, _ *config.Config, _ zerolog.Logger) error {
+	wait := func(ctx context.Context, _ *config.Config, _ zerolog.Logger, _ *Renewal) error {
 		<-ctx.Done()
 		return fmt.Errorf("serve: %w", ctx.Err())
 	}

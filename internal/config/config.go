@@ -24,6 +24,7 @@ type Config struct {
 	CommandsFolder string
 	Warnings       []string // settings that this version does not use yet, "FILE:LINE:COL: …"
 
+	marks  Marks
 	places map[string]place // of the settings that the file holds, by path: "terminal.listen"
 }
 

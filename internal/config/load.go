@@ -29,8 +29,11 @@ func Load(path string) (*Config, error) {
 	if err := append(twice, ps...).err(path); err != nil {
 		return nil, err
 	}
-	c.Digest, err = digest(path, parsed.files())
-	return c, err
+	if c.Digest, err = digest(path, parsed.files()); err != nil {
+		return nil, err
+	}
+	c.mark()
+	return c, nil
 }
 
 // Syntax checks a file of the same syntax whose settings are another's, such as

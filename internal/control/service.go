@@ -29,6 +29,13 @@ const (
 // A Handler does a verb; its value becomes the answer's JSON.
 type Handler func(ctx context.Context) (any, error)
 
+// Then is a Handler's value where something is to be done when the request has
+// been answered, such as ending the connection.
+type Then struct {
+	Answer any
+	Do     func()
+}
+
 // timeout bounds one verb.
 const timeout = 5 * time.Second
 
@@ -51,17 +58,14 @@ func Serve(ctx context.Context, nc *nats.Conn, p Program) error {
 	add := func(verb string, h micro.HandlerFunc) error {
 		return svc.AddEndpoint(verb, h, micro.WithEndpointSubject(streams.Ctl(p.Name, verb)))
 	}
-	err = add(Stop, func(r micro.Request) {
+	err = add(Stop, handle(ctx, nc, func(context.Context) (any, error) {
 		if p.Stop == nil {
-			_ = r.Error("409", p.Name+" is hosted by the edge and ends with it", nil) // an error: the requester is gone
-			return
+			return nil, errors.New(p.Name + " is hosted by the edge and ends with it")
 		}
-		_ = r.RespondJSON(map[string]string{"program": p.Name, "state": "stopping"})
-		_ = nc.Flush() // the answer leaves before the connection does
-		p.Stop()
-	})
+		return Then{map[string]string{"program": p.Name, "state": "stopping"}, p.Stop}, nil
+	}))
 	for verb, h := range p.Verbs {
-		err = errors.Join(err, add(verb, handle(ctx, h)))
+		err = errors.Join(err, add(verb, handle(ctx, nc, h)))
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("control service: %w", err), svc.Stop())
@@ -81,7 +85,7 @@ func semver(v string) string {
 	return "0.0.0-dev"
 }
 
-func handle(ctx context.Context, h Handler) micro.HandlerFunc {
+func handle(ctx context.Context, nc *nats.Conn, h Handler) micro.HandlerFunc {
 	return func(r micro.Request) {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
@@ -91,7 +95,15 @@ func handle(ctx context.Context, h Handler) micro.HandlerFunc {
 			_ = r.Error("500", line, []byte(err.Error())) // an error: the requester is gone
 			return
 		}
+		then, more := v.(Then)
+		if more {
+			v = then.Answer
+		}
 		_ = r.RespondJSON(v)
+		if more {
+			_ = nc.Flush() // the answer leaves before the connection does
+			then.Do()
+		}
 	}
 }
 

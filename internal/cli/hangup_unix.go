@@ -1,0 +1,11 @@
+//go:build unix
+
+package cli
+
+import (
+	"os"
+	"syscall"
+)
+
+// Hangup is the signal that reloads.
+func Hangup() os.Signal { return syscall.SIGHUP }

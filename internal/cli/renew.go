@@ -1,0 +1,123 @@
+package cli
+
+import (
+	"context"
+	"sync"
+
+	"github.com/rs/zerolog"
+
+	"vestnik/internal/config"
+)
+
+// A Renewal is how a running daemon changes over to a changed configuration: its
+// work is ended and begun again within the process (ADR 0027). A file with errors
+// is refused whole, and what was in force stays in force.
+type Renewal struct {
+	load func() (*config.Config, error)
+
+	mu      sync.Mutex
+	now     *config.Config // in force
+	marks   config.Marks   // of the files that it was read from
+	next    *config.Config // to be in force in the next life
+	end     context.CancelFunc
+	ready   bool
+	problem string
+}
+
+// Ask reads the configuration again, with all that -t tests. It returns nil where
+// nothing has changed; for a nil Renewal nothing ever does.
+func (r *Renewal) Ask() (*config.Config, error) {
+	if r == nil {
+		return nil, nil
+	}
+	next, err := r.load()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil {
+		r.problem = err.Error()
+		return nil, err
+	}
+	r.problem = ""
+	if next.Marks() == r.marks {
+		return nil, nil
+	}
+	return next, nil
+}
+
+// Take ends the program's work; it begins again with next, which Ask has returned.
+func (r *Renewal) Take(next *config.Config) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.next = next
+	r.end()
+}
+
+// Ready tells that the program serves: from now on an error ends it. Before, one
+// that has changed over goes back to the configuration that it had.
+func (r *Renewal) Ready() {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ready = true
+}
+
+// Problem is why the configuration on the disk is not in force, "" = it is, or
+// would be after a reload.
+func (r *Renewal) Problem() string {
+	if r == nil {
+		return ""
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.problem
+}
+
+// live runs the program's lives, one for each configuration, until ctx ends or one
+// fails.
+func (r *Renewal) live(ctx context.Context, first *config.Config, log func(*config.Config) zerolog.Logger, run Program) error {
+	var before *config.Config // in force until it is known that what came after it serves
+	for cfg := first; ; {
+		err := r.one(ctx, cfg, log(cfg), run)
+		r.mu.Lock()
+		next, ready := r.next, r.ready
+		r.mu.Unlock()
+		switch {
+		case ctx.Err() != nil:
+			return err
+		case next != nil:
+			before, cfg = cfg, next
+		case err != nil && !ready && before != nil:
+			r.refuse(before, err, log(before))
+			before, cfg = nil, before
+		default:
+			return err
+		}
+	}
+}
+
+// one is one life of the program.
+func (r *Renewal) one(ctx context.Context, cfg *config.Config, log zerolog.Logger, run Program) error {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	r.mu.Lock()
+	r.now, r.marks, r.next, r.end, r.ready = cfg, cfg.Marks(), nil, end, false
+	r.mu.Unlock()
+	log.Info().Str("version", Version()).Str("config", cfg.File).Str("digest", cfg.Digest).Msg("starting")
+	for _, w := range cfg.Warnings {
+		log.Warn().Msg(w)
+	}
+	watching := make(chan struct{})
+	go func() { defer close(watching); r.watch(ctx, log) }()
+	defer func() { end(); <-watching }()
+	return run(ctx, cfg, log, r)
+}
+
+// refuse remembers why a configuration without errors did not serve.
+func (r *Renewal) refuse(back *config.Config, err error, log zerolog.Logger) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.problem = Text(err)
+	log.Error().Str("digest", back.Digest).Str("problem", r.problem).Msg("the new configuration does not serve, going back to the old one")
+}

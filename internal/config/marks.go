@@ -1,0 +1,66 @@
+package config
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"os"
+)
+
+// Marks tell whether a configuration, or a file that it names, has changed.
+type Marks struct {
+	Settings    string // of vestnik.conf, nats.conf and what they include
+	Credentials string // of the certificates, keys and credentials named
+}
+
+// Marks are those of the files as they were when they were read. rules.xml is
+// not among them: its changes are the router's business.
+func (c *Config) Marks() Marks { return c.marks }
+
+// NamedFiles are those whose change Marks may show: vestnik.conf, nats.conf,
+// certificates, keys and credentials.
+func (c *Config) NamedFiles() []string {
+	list := []string{c.File}
+	if c.Server != "" {
+		list = append(list, c.Server)
+	}
+	return append(list, c.credentials()...)
+}
+
+func (c *Config) credentials() []string {
+	files := []string{c.NATS.Creds, c.NATS.CA, c.NATS.Cert, c.NATS.Key}
+	for _, name := range sinkNames {
+		if s := c.Sink(name); s != nil {
+			files = append(files, s.CA)
+		}
+	}
+	var list []string
+	for _, path := range files {
+		if path != "" {
+			list = append(list, path)
+		}
+	}
+	return list
+}
+
+// mark reads the files once more than their users do; one that cannot be read is
+// told by Files.
+func (c *Config) mark() {
+	server := ""
+	if c.Server != "" {
+		var err error
+		if server, err = Syntax(c.Server); err != nil {
+			server = sum(c.Server)
+		}
+	}
+	c.marks = Marks{Settings: c.Digest + server, Credentials: sum(c.credentials()...)}
+}
+
+func sum(files ...string) string {
+	h := sha256.New()
+	for _, path := range files {
+		text, err := os.ReadFile(path)
+		fmt.Fprintln(h, path, len(text), err)
+		h.Write(text)
+	}
+	return string(h.Sum(nil))
+}
