@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -54,9 +55,11 @@ type Journal struct {
 	waiting chan *entry
 	stopped chan struct{}
 	pool    sync.Pool
+	silent  atomic.Int64
 }
 
 type entry struct {
+	ctx  context.Context // of Record: when it has ended nobody waits any more
 	e    *event.Event
 	done chan error
 }
@@ -73,11 +76,11 @@ func New(js jetstream.JetStream, opts Options) *Journal {
 }
 
 // Record returns nil when the event is on the disk, else a *code.Error: 8 when
-// too many wait, 6 when it could not be stored. After an error it may still have
+// too many wait, 6 when it could not be stored before ctx ended. After an error it may still have
 // been stored: the terminal sends it again, and both count (SPEC 2).
 func (j *Journal) Record(ctx context.Context, e *event.Event) error {
 	w := j.pool.Get().(*entry)
-	w.e = e
+	w.ctx, w.e = ctx, e
 	select {
 	case j.waiting <- w:
 	default:
@@ -86,11 +89,11 @@ func (j *Journal) Record(ctx context.Context, e *event.Event) error {
 	}
 	select {
 	case err := <-w.done:
-		w.e = nil
+		w.ctx, w.e = nil, nil
 		j.pool.Put(w)
 		return err
 	case <-ctx.Done():
-		return code.New(code.NotStored, ctx.Err().Error())
+		return code.New(code.NotStored, "the store has not answered in time")
 	case <-j.stopped:
 		select { // the last commit may have come first
 		case err := <-w.done:
@@ -100,6 +103,9 @@ func (j *Journal) Record(ctx context.Context, e *event.Event) error {
 		}
 	}
 }
+
+// Silent is how many commits in a row the store has not answered.
+func (j *Journal) Silent() int { return int(j.silent.Load()) }
 
 // Run commits until ctx ends, then what still waits, and returns.
 func (j *Journal) Run(ctx context.Context) error {
@@ -131,7 +137,12 @@ type group struct {
 	took    time.Duration // the last commit
 }
 
+// add takes an entry, unless its Record has given up: that event was answered with
+// code 6 and comes again.
 func (g *group) add(w *entry) {
+	if w.ctx.Err() != nil {
+		return
+	}
 	g.entries = append(g.entries, w)
 	g.events = append(g.events, w.e)
 	g.bytes += size(w.e)
@@ -190,6 +201,9 @@ func (j *Journal) yield(g *group, limit time.Duration) {
 }
 
 func (j *Journal) commit(g *group) {
+	if len(g.entries) == 0 {
+		return
+	}
 	start := time.Now()
 	seq, err := j.publish(g)
 	g.took, g.last = time.Since(start), len(g.entries)
@@ -210,6 +224,11 @@ func (j *Journal) publish(g *group) (uint64, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), j.opts.Deadline)
 	defer cancel()
 	ack, err := j.js.PublishMsg(ctx, g.message(), jetstream.WithRetryAttempts(0))
+	if errors.Is(err, context.DeadlineExceeded) {
+		j.silent.Add(1)
+	} else {
+		j.silent.Store(0)
+	}
 	if err != nil {
 		return 0, refusal(err)
 	}
