@@ -37,7 +37,7 @@ func (d *Disk) change(n *node, c change) {
 }
 
 func (d *Disk) write(n *node, offset int64, b []byte) syscall.Errno {
-	if errno := d.refuseWrite(int64(len(b))); errno != 0 {
+	if errno := d.refuseWrite(n, int64(len(b))); errno != 0 {
 		return errno
 	}
 	if errno := d.room(offset + int64(len(b)) - int64(len(n.data))); errno != 0 {
@@ -73,7 +73,7 @@ func (d *Disk) fsync(n *node, stamp uint64) syscall.Errno {
 	} else {
 		d.counts.Fsyncs++
 	}
-	if d.faults.fsyncs > 0 {
+	if d.faults.fsyncs > 0 && d.hit(n) {
 		d.faults.fsyncs--
 		d.counts.Failed++
 		n.changes = nil // as Linux does: the pages count as clean, and never reach the disk

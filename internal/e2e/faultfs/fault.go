@@ -89,8 +89,8 @@ func (d *Disk) damage(name string, offset int64, how func(b []byte, at int64) []
 }
 
 // refuseWrite is the answer of FailWrites to a write of so many bytes.
-func (d *Disk) refuseWrite(bytes int64) syscall.Errno {
-	if d.faults.write == 0 {
+func (d *Disk) refuseWrite(n *node, bytes int64) syscall.Errno {
+	if d.faults.write == 0 || !d.hit(n) {
 		return 0
 	}
 	if d.faults.after >= bytes {

@@ -75,5 +75,6 @@ type faults struct {
 	write    syscall.Errno // 0 = writes work
 	after    int64         // bytes that are still written before write is answered
 	read     syscall.Errno
-	fsyncs   int // so many fsyncs fail
+	fsyncs   int    // so many fsyncs fail
+	only     string // part of the paths that write and fsyncs meet, "" = all
 }

@@ -319,3 +319,21 @@ func TestLargeFile(t *testing.T) {
 		t.Error("a removal that was not synced is durable")
 	}
 }
+
+func TestOnly(t *testing.T) {
+	t.Parallel()
+	d := Mount(t, Options{})
+	for _, dir := range []string{"good", "bad"} {
+		if err := os.Mkdir(filepath.Join(d.Path, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.FailWrites(syscall.EIO, 0)
+	d.Only("bad/")
+	appendTo(t, filepath.Join(d.Path, "good", "a"), "one", true)
+	if err := os.WriteFile(filepath.Join(d.Path, "bad", "a"), []byte("one"), 0o600); !errors.Is(err, syscall.EIO) {
+		t.Errorf("a write that is to fail: %v", err)
+	}
+	d.Heal()
+	appendTo(t, filepath.Join(d.Path, "bad", "a"), "one", true)
+}
