@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"vestnik/internal/broker"
@@ -85,9 +86,8 @@ func (e *edge) thawed(s *store) {
 // watch returns errWritable when the store has frozen and can be opened again.
 func (s *store) watch(ctx context.Context) error {
 	for {
-		if err := s.frozen(); err != nil {
-			s.freeze(err.Error())
-			s.log.Error().Err(err).Msg("store frozen: events are refused with code 6 until the disk can be written")
+		if _, err := s.frozen(); err != nil {
+			s.log.Error().Err(err).Msg("store frozen until the disk can be written")
 			return s.awaitDisk(ctx)
 		}
 		if !wait(ctx, watchEvery) {
@@ -96,18 +96,26 @@ func (s *store) watch(ctx context.Context) error {
 	}
 }
 
-// frozen says why the store takes no writes, nil if it does.
-func (s *store) frozen() error {
+// frozen says why the store takes no writes, nil if it does, and whether EVENTS is
+// among what takes none.
+func (s *store) frozen() (events bool, why error) {
 	if n := s.journal.Silent(); n >= silentLimit {
-		return fmt.Errorf("%s has not answered %d times", streams.Events, n)
+		return true, fmt.Errorf("%s has not answered %d times", streams.Events, n)
 	}
-	return s.broker.Frozen()
+	list, why := s.broker.Frozen()
+	return slices.Contains(list, streams.Events) || slices.Contains(list, broker.All), why
 }
 
 // awaitDisk probes until the disk can be written. Meanwhile the server stays:
-// what is stored can be read and delivered, and status tells how it is.
+// what is stored can be read and delivered, status tells how it is, and events are
+// taken as long as EVENTS itself takes them.
 func (s *store) awaitDisk(ctx context.Context) error {
 	for pause := minProbe; ; pause = min(pause*3/2, maxProbe) {
+		if events, why := s.frozen(); events {
+			s.freeze(why.Error())
+		} else if why != nil {
+			s.health.freeze(why.Error())
+		}
 		err := broker.Probe(s.broker.Dir)
 		if err == nil {
 			return errWritable

@@ -31,6 +31,9 @@ func (i *intake) set(journal terminal.Recorder, refusal error) {
 	close(i.now.Swap(&opening{journal, refusal, make(chan struct{})}).over)
 }
 
+// shut tells whether events are refused at once.
+func (i *intake) shut() bool { return i.now.Load().refusal != nil }
+
 // Record is terminal.Recorder.
 func (i *intake) Record(ctx context.Context, e *event.Event) error {
 	for {

@@ -91,10 +91,10 @@ func (s *store) run(ctx context.Context) bool {
 func (s *store) close() {
 	if s.stopped != nil {
 		s.line.server.Store(nil)
-		if since, _ := s.health.Frozen(); since.IsZero() {
-			s.intake.set(nil, nil)
-		} else {
+		if s.intake.shut() {
 			s.nc.Close()
+		} else {
+			s.intake.set(nil, nil)
 		}
 		s.stopped()
 		<-s.written

@@ -15,26 +15,35 @@ const (
 	saysUnrecovered = " could not be recovered"
 )
 
-// Frozen says why a stream takes no more writes, nil if all do. After one failed
-// write or sync a stream answers nothing, also when the disk is well again, until
-// the server has been started anew (DESIGN fact 6).
-func (s *Server) Frozen() error {
+// Frozen lists the streams that take no more writes, and says why the first does
+// not. After one failed write or sync a stream answers nothing, also when the disk
+// is well again, until the server has been started anew (DESIGN fact 6).
+func (s *Server) Frozen() (streams []string, why error) {
 	if !s.s.JetStreamEnabled() {
-		return errors.New("JetStream has shut itself down: the store may not be written")
+		return []string{All}, errors.New("JetStream has shut itself down: the store may not be written")
 	}
 	return s.told(saysFrozen)
 }
 
-// Unrecovered names a stream whose folder is there and which could not be opened.
-func (s *Server) Unrecovered() error { return s.told(saysUnrecovered) }
+// All stands for every stream in Frozen's list.
+const All = "*"
 
-func (s *Server) told(text string) error {
+// Unrecovered says which stream's folder is there and could not be opened.
+func (s *Server) Unrecovered() error {
+	_, err := s.told(saysUnrecovered)
+	return err
+}
+
+func (s *Server) told(text string) (streams []string, first error) {
 	for _, e := range s.s.Healthz(&server.HealthzOptions{Details: true}).Errors {
-		if e.Type == server.HealthzErrorStream && strings.Contains(e.Error, text) {
-			return errors.New(e.Error)
+		if e.Type != server.HealthzErrorStream || !strings.Contains(e.Error, text) {
+			continue
+		}
+		if streams = append(streams, e.Stream); first == nil {
+			first = errors.New(e.Error)
 		}
 	}
-	return nil
+	return streams, first
 }
 
 // InProcessConn is the server's end for a nats.Conn inside the process.
