@@ -152,7 +152,7 @@ func (f *failingDisk) round(fault diskFault) {
 	last := code.Code(-1)
 	eventually(f.t, 30*time.Second, func() string { return fmt.Sprintf("%s: an event answered 0 after the disk was healed, last code %d", fault.name, last) },
 		func() bool {
-			last = f.site.send("URAL", `<event severity='normal' device='12' n='`+n+`'/>`).Code
+			last = f.site.send("URAL", event12(n)).Code
 			return last == code.OK
 		})
 	intake := time.Since(healed)
@@ -190,12 +190,22 @@ func (f *failingDisk) settle() {
 		func() bool { return len(missing()) == 0 })
 }
 
-// check: what was answered 0 stands in EVENTS and was delivered with that id; the
-// processes are those that were started; the edge has told of what it refused.
+// check: all that checkIDs asks for; the processes are those that were started; the
+// edge has told of what it refused.
 func (f *failingDisk) check() {
 	f.t.Helper()
+	if f.checkIDs() == 0 {
+		f.t.Error("no critical event of the edge's own tells of the frozen store")
+	}
+	f.samePrograms()
+}
+
+// checkIDs: what was answered 0 stands in EVENTS and was delivered with that id. It
+// returns how many events the edge has told itself.
+func (f *failingDisk) checkIDs() (told int) {
+	f.t.Helper()
 	_, js := f.site.connect()
-	ids, told := map[string]string{}, 0 // n by id
+	ids := map[string]string{} // n by id
 	for _, e := range stored(f.t, js) {
 		attrs, err := proatm.Attributes(e.Raw)
 		if err != nil {
@@ -218,11 +228,8 @@ func (f *failingDisk) check() {
 			f.t.Errorf("event %s was answered 0 and not delivered with an id that EVENTS has", n)
 		}
 	}
-	if told == 0 {
-		f.t.Error("no critical event of the edge's own tells of the frozen store")
-	}
-	f.samePrograms()
-	f.t.Logf("%d events answered 0, %d in EVENTS, %d of them the edge's own, repeats %d", len(f.answered), len(ids)+told, told, f.site.uralsib.Counts().Repeats)
+	f.t.Logf("%d events answered 0, %d in EVENTS, %d of the edge's own, repeats %d", len(f.answered), len(ids), told, f.site.uralsib.Counts().Repeats)
+	return told
 }
 
 func (f *failingDisk) samePrograms() {
