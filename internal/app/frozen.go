@@ -113,6 +113,7 @@ func (s *store) awaitDisk(ctx context.Context) error {
 	for pause := minProbe; ; pause = min(pause*3/2, maxProbe) {
 		if events, why := s.frozen(); events {
 			s.freeze(why.Error())
+			s.journal.Break()
 		} else if why != nil {
 			s.health.freeze(why.Error())
 		}

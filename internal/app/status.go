@@ -16,6 +16,14 @@ type EdgeStatus struct {
 	Terminal TerminalStatus `json:"terminal"`
 	Events   StreamStatus   `json:"events"`
 	Loss     string         `json:"loss,omitempty"`
+	Frozen   *Frozen        `json:"frozen,omitempty"`         // nil = the store takes writes
+	Restarts int            `json:"store_restarts,omitempty"` // of the store in this process
+}
+
+// Frozen says since when and why the store takes no writes.
+type Frozen struct {
+	Since  time.Time `json:"since"`
+	Reason string    `json:"reason"`
 }
 
 // TerminalStatus is the state of the terminal port.
@@ -55,7 +63,11 @@ func (s *store) status(ctx context.Context) (any, error) {
 			answered[int(c)] = n
 		}
 	}
-	return EdgeStatus{Program: s.self, ATM: s.cfg.ATM, Loss: s.loss,
+	var frozen *Frozen
+	if since, reason := s.health.Frozen(); !since.IsZero() {
+		frozen = &Frozen{since.UTC(), reason}
+	}
+	return EdgeStatus{Program: s.self, ATM: s.cfg.ATM, Loss: s.loss, Frozen: frozen, Restarts: s.health.Restarts(),
 		Terminal: TerminalStatus{s.cfg.Terminal.Listen, answered, t.Connections, s.server.Paused(), t.LastEvent, t.LastHeartbeat},
 		Events:   StreamStatus{info.State.Msgs, info.State.Bytes, info.Config.MaxBytes, info.State.FirstTime, info.State.LastTime}}, nil
 }

@@ -86,15 +86,12 @@ func (s *store) run(ctx context.Context) bool {
 	return false
 }
 
-// close ends in the reverse order of openStore. What waits in the journal of a
-// frozen store is refused at once, not when its time is over.
+// close ends in the reverse order of openStore.
 func (s *store) close() {
 	if s.stopped != nil {
 		s.line.server.Store(nil)
-		if s.intake.shut() {
-			s.nc.Close()
-		} else {
-			s.intake.set(nil, nil)
+		if !s.intake.shut() {
+			s.intake.set(nil, nil) // events wait for the next life
 		}
 		s.stopped()
 		<-s.written

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,6 +45,25 @@ func TestDiskUnsyncedGap(t *testing.T) {
 			f.checkIDs()
 		})
 	}
+}
+
+// While the store is frozen status says so, and a process that is told to stop does.
+func TestDiskFrozenStatus(t *testing.T) {
+	t.Parallel()
+	f := newFailing(t, "router, uralsib, proxima", 1)
+	f.site.start("edge")
+	f.accepted("before", 3)
+	f.settle()
+	allFails.begin(f.disk)
+	if got := f.site.send("URAL", event12("refused")).Code; got != code.NotStored {
+		t.Errorf("an event that cannot be written is answered with code %d", got)
+	}
+	f.site.processes["edge"].logged(t, "store frozen")
+	out, _, exit := run(t, nil, program("vestnik"), "status", "-c", f.site.path("vestnik.conf"))
+	if exit != 0 || !strings.Contains(out, "the store has taken no writes since") || !strings.Contains(out, "input/output error") {
+		t.Errorf("status, exit code %d:\n%s", exit, out)
+	}
+	f.site.processes["edge"].stop(t)
 }
 
 func event12(n string) string { return `<event severity='normal' device='12' n='` + n + `'/>` }

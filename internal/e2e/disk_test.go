@@ -23,30 +23,42 @@ type diskFault struct {
 	name  string
 	begin func(d *faultfs.Disk)
 	hold  time.Duration // until it is healed
+	once  bool          // the disk is well again before that
+}
+
+// unsynced fails one fsync of a file or folder whose path contains a text, "" = of any.
+func unsynced(name, only string, hold time.Duration) diskFault {
+	return diskFault{name: name, begin: func(d *faultfs.Disk) { d.Only(only); d.FailFsync(1) }, hold: hold, once: true}
+}
+
+// lasting is a fault that lasts so long.
+func lasting(f diskFault, name string, hold time.Duration) diskFault {
+	f.name, f.hold = name, hold
+	return f
 }
 
 // failing refuses writes to files whose path contains a text, "" = all.
 func failing(name string, err syscall.Errno, only string) diskFault {
-	return diskFault{name, func(d *faultfs.Disk) { d.Only(only); d.FailWrites(err, 0) }, time.Second}
+	return diskFault{name: name, begin: func(d *faultfs.Disk) { d.Only(only); d.FailWrites(err, 0) }, hold: time.Second}
 }
 
 var (
-	diskFull     = diskFault{"no space left", func(d *faultfs.Disk) { d.Capacity(d.Used() + 64<<10) }, 1500 * time.Millisecond}
-	eventsUnsync = diskFault{"one fsync of EVENTS fails", func(d *faultfs.Disk) { d.Only("EVENTS/msgs/"); d.FailFsync(1) }, time.Second}
+	diskFull     = diskFault{name: "no space left", begin: func(d *faultfs.Disk) { d.Capacity(d.Used() + 64<<10) }, hold: 1500 * time.Millisecond}
+	eventsUnsync = unsynced("one fsync of EVENTS fails", "EVENTS/msgs/", time.Second)
+	allFails     = failing("EIO", syscall.EIO, "")
 	routeFails   = failing("EIO in ROUTE", syscall.EIO, "ROUTE/msgs/")
 	doneFails    = failing("EIO in DONE", syscall.EIO, "DONE/msgs/")
 )
 
-var diskFaults = []diskFault{diskFull, eventsUnsync, routeFails, doneFails,
-	failing("EIO", syscall.EIO, ""),
+var diskFaults = []diskFault{diskFull, eventsUnsync, allFails, routeFails, doneFails,
 	failing("EIO in EVENTS", syscall.EIO, "EVENTS/msgs/"),
 	failing("read-only", syscall.EROFS, ""),
 	failing("not permitted", syscall.EACCES, ""),
-	{"one fsync fails", func(d *faultfs.Disk) { d.FailFsync(1) }, time.Second},
-	{"one fsync of ROUTE fails", func(d *faultfs.Disk) { d.Only("ROUTE/msgs/"); d.FailFsync(1) }, 3 * time.Second},
-	{"one fsync of DONE fails", func(d *faultfs.Disk) { d.Only("DONE/msgs/"); d.FailFsync(1) }, time.Second},
-	{"full for long", diskFull.begin, 12 * time.Second},
-	{"EIO for long", func(d *faultfs.Disk) { d.FailWrites(syscall.EIO, 0) }, 8 * time.Second},
+	unsynced("one fsync fails", "", time.Second),
+	unsynced("one fsync of ROUTE fails", "ROUTE/msgs/", 3*time.Second),
+	unsynced("one fsync of DONE fails", "DONE/msgs/", time.Second),
+	lasting(diskFull, "full for long", 12*time.Second),
+	lasting(allFails, "EIO for long", 8*time.Second),
 }
 
 // SPEC 1 and 4 on a disk that fails: every frame is answered within 5 s, code 0
@@ -140,9 +152,12 @@ func (f *failingDisk) load(seed uint64) (stop func()) {
 func (f *failingDisk) round(fault diskFault) {
 	f.t.Helper()
 	time.Sleep(300 * time.Millisecond) // the load goes on
-	before := f.disk.Counts()
+	before, opened := f.disk.Counts(), f.opened()
 	fault.begin(f.disk)
 	time.Sleep(fault.hold) // the time that the fault lasts
+	if f.opened() > opened && !fault.once {
+		f.t.Errorf("%s: the store was opened again before the disk was well", fault.name)
+	}
 	f.disk.Heal()
 	healed := time.Now()
 	if now := f.disk.Counts(); now.Failed+now.Full == before.Failed+before.Full {
@@ -150,7 +165,9 @@ func (f *failingDisk) round(fault diskFault) {
 	}
 	n := fmt.Sprintf("probe-%d", healed.UnixNano())
 	last := code.Code(-1)
-	eventually(f.t, 30*time.Second, func() string { return fmt.Sprintf("%s: an event answered 0 after the disk was healed, last code %d", fault.name, last) },
+	eventually(f.t, 30*time.Second, func() string {
+		return fmt.Sprintf("%s: an event answered 0 after the disk was healed, last code %d", fault.name, last)
+	},
 		func() bool {
 			last = f.site.send("URAL", event12(n)).Code
 			return last == code.OK
@@ -161,6 +178,11 @@ func (f *failingDisk) round(fault diskFault) {
 	f.mu.Unlock()
 	eventually(f.t, 30*time.Second-intake, say("%s: the event delivered after the disk was healed", fault.name), func() bool { return f.arrived()[n] })
 	f.t.Logf("%s: intake after %s, delivery after %s", fault.name, intake.Round(time.Millisecond), time.Since(healed).Round(time.Millisecond))
+}
+
+// opened is how often the edge has said that the store works again.
+func (f *failingDisk) opened() int {
+	return strings.Count(f.site.processes["edge"].log.tail(1<<30), "the store takes events again")
 }
 
 // arrived are the events, by attribute n, that uralsib has confirmed.
@@ -186,7 +208,9 @@ func (f *failingDisk) settle() {
 		}
 		return list
 	}
-	eventually(f.t, 30*time.Second, func() string { return fmt.Sprintf("all of %d events delivered, missing %.500v", len(f.answered), missing()) },
+	eventually(f.t, 30*time.Second, func() string {
+		return fmt.Sprintf("all of %d events delivered, missing %.500v", len(f.answered), missing())
+	},
 		func() bool { return len(missing()) == 0 })
 }
 

@@ -56,6 +56,8 @@ type Journal struct {
 	stopped chan struct{}
 	pool    sync.Pool
 	silent  atomic.Int64
+	broken  context.Context // of every commit
+	cut     context.CancelFunc
 }
 
 type entry struct {
@@ -67,8 +69,9 @@ type entry struct {
 // New makes a journal. Nothing is committed before Run.
 func New(js jetstream.JetStream, opts Options) *Journal {
 	opts.defaults()
+	broken, cut := context.WithCancel(context.Background())
 	return &Journal{
-		js: js, opts: opts,
+		js: js, opts: opts, broken: broken, cut: cut,
 		waiting: make(chan *entry, opts.MaxWaiting),
 		stopped: make(chan struct{}),
 		pool:    sync.Pool{New: func() any { return &entry{done: make(chan error, 1)} }},
@@ -107,9 +110,14 @@ func (j *Journal) Record(ctx context.Context, e *event.Event) error {
 // Silent is how many commits in a row the store has not answered.
 func (j *Journal) Silent() int { return int(j.silent.Load()) }
 
+// Break refuses what is on its way to the store and all that comes: the store
+// will not answer any more.
+func (j *Journal) Break() { j.cut() }
+
 // Run commits until ctx ends, then what still waits, and returns.
 func (j *Journal) Run(ctx context.Context) error {
 	defer close(j.stopped)
+	defer j.cut()
 	g := group{max: j.opts.MaxBytes}
 	for {
 		select {
@@ -221,7 +229,7 @@ func (j *Journal) commit(g *group) {
 }
 
 func (j *Journal) publish(g *group) (uint64, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), j.opts.Deadline)
+	ctx, cancel := context.WithTimeout(j.broken, j.opts.Deadline)
 	defer cancel()
 	ack, err := j.js.PublishMsg(ctx, g.message(), jetstream.WithRetryAttempts(0))
 	if errors.Is(err, context.DeadlineExceeded) {
@@ -239,6 +247,8 @@ func (j *Journal) publish(g *group) (uint64, error) {
 func refusal(err error) error {
 	var api *jetstream.APIError
 	switch {
+	case errors.Is(err, context.Canceled):
+		return code.New(code.NotStored, "the store is frozen")
 	case errors.Is(err, context.DeadlineExceeded):
 		return code.New(code.NotStored, "the store does not answer (disk full or broken?)")
 	case errors.As(err, &api):
