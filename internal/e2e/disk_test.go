@@ -128,12 +128,12 @@ func (f *failingDisk) load(seed uint64) (stop func()) {
 				f.mu.Unlock()
 			}
 		}}}
-	halt := make(chan struct{})
+	halt, done := make(chan struct{}), make(chan struct{})
 	terminal.Options.Stop = halt
-	done := make(chan struct{})
+	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		defer close(done)
-		report, err := terminal.Run(context.Background())
+		report, err := terminal.Run(ctx)
 		if err != nil {
 			f.t.Error(err)
 		}
@@ -142,9 +142,8 @@ func (f *failingDisk) load(seed uint64) (stop func()) {
 		}
 		f.t.Logf("sent %d events, confirmed %d, codes %v, longest wait for an answer %s", report.Events, report.Confirmed, report.Codes, report.Longest)
 	}()
-	stop = sync.OnceFunc(func() { close(halt); <-done })
-	f.t.Cleanup(stop)
-	return stop
+	f.t.Cleanup(func() { cancel(); <-done })
+	return func() { close(halt); <-done }
 }
 
 // round lets the disk fail, heals it, and measures how long it takes until an
