@@ -107,6 +107,9 @@ func askStatus(ctx context.Context, l *link) *status {
 	for _, p := range s.Programs {
 		if p.edge != nil {
 			s.LastEvent, s.LastHeartbeat = moment(p.edge.Terminal.LastEvent), moment(p.edge.Terminal.LastHeartbeat)
+			if f := p.edge.Frozen; f != nil {
+				try(fmt.Errorf("the store has taken no writes since %s: %s", f.Since.Format(time.RFC3339), f.Reason))
+			}
 		}
 	}
 	return s

@@ -92,10 +92,6 @@ func remote(cfg *config.Config, log zerolog.Logger) connector {
 	}
 }
 
-func inside(b *broker.Server) connector {
-	return func(_ context.Context, name string) (*nats.Conn, error) { return b.Connect(name) }
-}
-
 // Program is what every program tells of itself in its status.
 type Program struct {
 	Program string    `json:"program"`

@@ -18,26 +18,26 @@ import (
 
 // events makes EVENTS, two fifths of the free disk unless set, or opens it and looks
 // whether its end is still there.
-func (e *edge) events(ctx context.Context) error {
-	free, err := broker.FreeDisk(e.broker.Dir)
+func (s *store) events(ctx context.Context) error {
+	free, err := broker.FreeDisk(s.broker.Dir)
 	if err != nil {
-		return fmt.Errorf("free disk of %s: %w", e.broker.Dir, err)
+		return fmt.Errorf("free disk of %s: %w", s.broker.Dir, err)
 	}
-	want := streams.EventsConfig(e.cfg.Store.EventsBytes)
+	want := streams.EventsConfig(s.cfg.Store.EventsBytes)
 	streams.SetIncarnations(&want, []streams.Incarnation{{ID: newIncarnation(), First: 1}})
 	if free < 64<<20 && want.MaxBytes == 0 {
-		if _, err := e.js.Stream(ctx, streams.Events); errors.Is(err, jetstream.ErrStreamNotFound) {
-			return fmt.Errorf("store folder %s: %w: make room, or set store { events_bytes }", e.broker.Dir, errNoRoom)
+		if _, err := s.js.Stream(ctx, streams.Events); errors.Is(err, jetstream.ErrStreamNotFound) {
+			return fmt.Errorf("store folder %s: %w: make room, or set store { events_bytes }", s.broker.Dir, errNoRoom)
 		}
 	}
-	s, warning, err := streams.Ensure(ctx, e.js, want, free/5*2)
+	events, warning, err := streams.Ensure(ctx, s.js, want, free/5*2)
 	if err != nil {
 		return err
 	}
 	if warning != "" {
-		e.log.Warn().Msg(warning)
+		s.log.Warn().Msg(warning)
 	}
-	return e.checkEnd(ctx, s)
+	return s.checkEnd(ctx, events)
 }
 
 // lookBack is how many messages of EVENTS are searched for the last heartbeat.
@@ -45,13 +45,13 @@ const lookBack = 2000
 
 // lastSeen is when the last event and the last heartbeat (an event with an empty
 // or absent message, SPEC 2) of the terminal came, as far as EVENTS' end tells.
-func (e *edge) lastSeen(ctx context.Context) (last, heartbeat time.Time) {
-	s, err := e.js.Stream(ctx, streams.Events)
+func (s *store) lastSeen(ctx context.Context) (last, heartbeat time.Time) {
+	stored, err := s.js.Stream(ctx, streams.Events)
 	if err != nil {
 		return last, heartbeat // only a display misses it
 	}
-	from := streams.From{Seq: max(s.CachedInfo().State.LastSeq, lookBack) - lookBack + 1}
-	err = streams.Scan(ctx, e.js, streams.Events, from, func(m jetstream.Msg) error {
+	from := streams.From{Seq: max(stored.CachedInfo().State.LastSeq, lookBack) - lookBack + 1}
+	err = streams.Scan(ctx, s.js, streams.Events, from, func(m jetstream.Msg) error {
 		events, err := event.Parse(event.Header(m.Headers()), m.Data())
 		if err != nil {
 			return nil //nolint:nilerr // the router tells it
@@ -66,10 +66,12 @@ func (e *edge) lastSeen(ctx context.Context) (last, heartbeat time.Time) {
 		return nil
 	})
 	if err != nil {
-		e.log.Debug().Err(err).Msg("the last heartbeat is not known")
+		s.log.Debug().Err(err).Msg("the last heartbeat is not known")
 	}
 	return last, heartbeat
 }
+
+var errNoRoom = errors.New("less than 64 MiB of free disk")
 
 func newIncarnation() string {
 	var b [4]byte
@@ -80,8 +82,8 @@ func newIncarnation() string {
 // checkEnd compares EVENTS with what the router has seen of it. If it ends
 // before that, events were lost and their numbers will be used again: a new
 // incarnation keeps the new ones apart (DESIGN fact 7).
-func (e *edge) checkEnd(ctx context.Context, events jetstream.Stream) error {
-	seen, err := routed(ctx, e.js)
+func (s *store) checkEnd(ctx context.Context, events jetstream.Stream) error {
+	seen, err := routed(ctx, s.js)
 	if err != nil {
 		return err
 	}
@@ -91,12 +93,13 @@ func (e *edge) checkEnd(ctx context.Context, events jetstream.Stream) error {
 		return nil
 	}
 	if len(list) > 0 {
-		e.loss = fmt.Sprintf("Потеряны сохранённые события: хранилище кончается на записи %d, обработано было до %d", info.State.LastSeq, seen.Seq)
-		e.log.Error().Uint64("last", info.State.LastSeq).Uint64("routed", seen.Seq).Msg("stored events are lost: EVENTS ends before what was routed")
+		s.loss = fmt.Sprintf("Потеряны сохранённые события: хранилище кончается на записи %d, обработано было до %d", info.State.LastSeq, seen.Seq)
+		s.untold = append(s.untold, s.loss)
+		s.log.Error().Uint64("last", info.State.LastSeq).Uint64("routed", seen.Seq).Msg("stored events are lost: EVENTS ends before what was routed")
 	}
 	cfg := info.Config
 	streams.SetIncarnations(&cfg, append(list, streams.Incarnation{ID: newIncarnation(), First: info.State.LastSeq + 1}))
-	if _, err := e.js.UpdateStream(ctx, cfg); err != nil {
+	if _, err := s.js.UpdateStream(ctx, cfg); err != nil {
 		return fmt.Errorf("begin a new incarnation of EVENTS: %w", err)
 	}
 	return nil

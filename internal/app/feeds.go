@@ -32,6 +32,13 @@ func newFeeds(cfg *config.Config) feeds {
 	return f
 }
 
+// doubt sends the router back to EVENTS once: the journal is another one.
+func (f feeds) doubt() {
+	if f.events != nil {
+		f.events.Doubt()
+	}
+}
+
 // committed hands the journal's commits to the router; nil if it is elsewhere.
 func (f feeds) committed() func(uint64, []*event.Event) {
 	if f.events == nil {

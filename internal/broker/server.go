@@ -5,6 +5,7 @@ package broker
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -26,6 +27,7 @@ func SyncInterval() time.Duration { return syncInterval }
 type Server struct {
 	s    *server.Server
 	lock *flock.Flock
+	port int    // of the listener, 0 = none
 	Dir  string // the store
 }
 
@@ -34,6 +36,11 @@ type Options struct {
 	File string         // nats.conf; "" = no listener, defaults
 	Dir  string         // store folder where the file names none
 	Log  zerolog.Logger // receives the server's own messages
+
+	// After, if set, is the closed server of this process whose store is opened
+	// again: on the same port, and what of the store cannot be read, written or
+	// opened is an error, for the caller tries once more.
+	After *Server
 }
 
 // Start reads nats.conf, forces what durability needs (DESIGN fact 1: default
@@ -48,16 +55,41 @@ func Start(o Options) (*Server, error) {
 		}
 	}
 	harden(opts, o)
+	if o.After != nil && opts.Port == server.RANDOM_PORT {
+		opts.Port = o.After.port // clients look for it there
+	}
 	lock, err := lockStore(opts.StoreDir)
 	if err != nil {
 		return nil, err
 	}
-	s, err := run(opts, o.Log)
+	s, err := reopen(opts, o)
 	if err != nil {
 		_ = lock.Unlock()
 		return nil, err
 	}
-	return &Server{s: s, lock: lock, Dir: opts.StoreDir}, nil
+	b := &Server{s: s, lock: lock, Dir: opts.StoreDir}
+	if addr, ok := s.Addr().(*net.TCPAddr); ok {
+		b.port = addr.Port
+	}
+	if o.After != nil {
+		if err := b.Unrecovered(); err != nil {
+			b.Close()
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// reopen puts on the disk what a failed sync of the last life may have left in
+// memory only, and starts the server.
+func reopen(opts *server.Options, o Options) (*server.Server, error) {
+	if err := resync(opts.StoreDir); err != nil {
+		if o.After != nil {
+			return nil, err
+		}
+		o.Log.Warn().Err(err).Msg("the store cannot be synced anew")
+	}
+	return run(opts, o.Log)
 }
 
 func harden(opts *server.Options, o Options) {

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -54,9 +55,13 @@ type Journal struct {
 	waiting chan *entry
 	stopped chan struct{}
 	pool    sync.Pool
+	silent  atomic.Int64
+	broken  context.Context // of every commit
+	cut     context.CancelFunc
 }
 
 type entry struct {
+	ctx  context.Context // of Record: when it has ended nobody waits any more
 	e    *event.Event
 	done chan error
 }
@@ -64,8 +69,9 @@ type entry struct {
 // New makes a journal. Nothing is committed before Run.
 func New(js jetstream.JetStream, opts Options) *Journal {
 	opts.defaults()
+	broken, cut := context.WithCancel(context.Background())
 	return &Journal{
-		js: js, opts: opts,
+		js: js, opts: opts, broken: broken, cut: cut,
 		waiting: make(chan *entry, opts.MaxWaiting),
 		stopped: make(chan struct{}),
 		pool:    sync.Pool{New: func() any { return &entry{done: make(chan error, 1)} }},
@@ -73,11 +79,11 @@ func New(js jetstream.JetStream, opts Options) *Journal {
 }
 
 // Record returns nil when the event is on the disk, else a *code.Error: 8 when
-// too many wait, 6 when it could not be stored. After an error it may still have
+// too many wait, 6 when it could not be stored before ctx ended. After an error it may still have
 // been stored: the terminal sends it again, and both count (SPEC 2).
 func (j *Journal) Record(ctx context.Context, e *event.Event) error {
 	w := j.pool.Get().(*entry)
-	w.e = e
+	w.ctx, w.e = ctx, e
 	select {
 	case j.waiting <- w:
 	default:
@@ -86,11 +92,11 @@ func (j *Journal) Record(ctx context.Context, e *event.Event) error {
 	}
 	select {
 	case err := <-w.done:
-		w.e = nil
+		w.ctx, w.e = nil, nil
 		j.pool.Put(w)
 		return err
 	case <-ctx.Done():
-		return code.New(code.NotStored, ctx.Err().Error())
+		return code.New(code.NotStored, "the store has not answered in time")
 	case <-j.stopped:
 		select { // the last commit may have come first
 		case err := <-w.done:
@@ -101,9 +107,17 @@ func (j *Journal) Record(ctx context.Context, e *event.Event) error {
 	}
 }
 
+// Silent is how many commits in a row the store has not answered.
+func (j *Journal) Silent() int { return int(j.silent.Load()) }
+
+// Break refuses what is on its way to the store and all that comes: the store
+// will not answer any more.
+func (j *Journal) Break() { j.cut() }
+
 // Run commits until ctx ends, then what still waits, and returns.
 func (j *Journal) Run(ctx context.Context) error {
 	defer close(j.stopped)
+	defer j.cut()
 	g := group{max: j.opts.MaxBytes}
 	for {
 		select {
@@ -131,7 +145,12 @@ type group struct {
 	took    time.Duration // the last commit
 }
 
+// add takes an entry, unless its Record has given up: that event was answered with
+// code 6 and comes again.
 func (g *group) add(w *entry) {
+	if w.ctx.Err() != nil {
+		return
+	}
 	g.entries = append(g.entries, w)
 	g.events = append(g.events, w.e)
 	g.bytes += size(w.e)
@@ -190,6 +209,9 @@ func (j *Journal) yield(g *group, limit time.Duration) {
 }
 
 func (j *Journal) commit(g *group) {
+	if len(g.entries) == 0 {
+		return
+	}
 	start := time.Now()
 	seq, err := j.publish(g)
 	g.took, g.last = time.Since(start), len(g.entries)
@@ -207,9 +229,14 @@ func (j *Journal) commit(g *group) {
 }
 
 func (j *Journal) publish(g *group) (uint64, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), j.opts.Deadline)
+	ctx, cancel := context.WithTimeout(j.broken, j.opts.Deadline)
 	defer cancel()
 	ack, err := j.js.PublishMsg(ctx, g.message(), jetstream.WithRetryAttempts(0))
+	if errors.Is(err, context.DeadlineExceeded) {
+		j.silent.Add(1)
+	} else {
+		j.silent.Store(0)
+	}
 	if err != nil {
 		return 0, refusal(err)
 	}
@@ -220,6 +247,8 @@ func (j *Journal) publish(g *group) (uint64, error) {
 func refusal(err error) error {
 	var api *jetstream.APIError
 	switch {
+	case errors.Is(err, context.Canceled):
+		return code.New(code.NotStored, "the store is frozen")
 	case errors.Is(err, context.DeadlineExceeded):
 		return code.New(code.NotStored, "the store does not answer (disk full or broken?)")
 	case errors.As(err, &api):

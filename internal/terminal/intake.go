@@ -58,6 +58,8 @@ func (s *Server) record(ctx context.Context, sig signature, doc proatm.Document,
 	}
 	eventtime, _ := e.Attr("eventtime")
 	e.Time = event.TimeOf(eventtime, now)
+	ctx, cancel := context.WithTimeout(ctx, s.opts.RecordTimeout)
+	defer cancel()
 	if err := s.rec.Record(ctx, e); err != nil {
 		return e, fmt.Errorf("record event: %w", err)
 	}

@@ -23,6 +23,7 @@ type Options struct {
 
 	FrameTimeout   time.Duration // for the whole frame; 10 s
 	IdleTimeout    time.Duration // between frames, with KeepAlive; 60 s
+	RecordTimeout  time.Duration // for the Recorder, then code 6; 4.5 s
 	StopTimeout    time.Duration // for the answers owed when Serve ends; 5 s
 	MaxConnections int           // 1024
 	MaxBody        int           // 65535
@@ -40,6 +41,7 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	o.FrameTimeout = cmp.Or(o.FrameTimeout, 10*time.Second)
 	o.IdleTimeout = cmp.Or(o.IdleTimeout, time.Minute)
+	o.RecordTimeout = cmp.Or(o.RecordTimeout, 4500*time.Millisecond)
 	o.StopTimeout = cmp.Or(o.StopTimeout, 5*time.Second)
 	o.MaxConnections = cmp.Or(o.MaxConnections, 1024)
 	o.MaxBody = cmp.Or(o.MaxBody, frame.MaxBody)

@@ -1,0 +1,73 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"vestnik/internal/control"
+	"vestnik/streams"
+)
+
+// EdgeStatus is the edge's answer to status.
+type EdgeStatus struct {
+	Program
+	ATM      string         `json:"atm"`
+	Terminal TerminalStatus `json:"terminal"`
+	Events   StreamStatus   `json:"events"`
+	Loss     string         `json:"loss,omitempty"`
+	Frozen   *Frozen        `json:"frozen,omitempty"`         // nil = the store takes writes
+	Restarts int            `json:"store_restarts,omitempty"` // of the store in this process
+}
+
+// Frozen says since when and why the store takes no writes.
+type Frozen struct {
+	Since  time.Time `json:"since"`
+	Reason string    `json:"reason"`
+}
+
+// TerminalStatus is the state of the terminal port.
+type TerminalStatus struct {
+	Listen        string        `json:"listen"`
+	Answered      map[int]int64 `json:"answered"` // by code, since the start
+	Connections   int           `json:"connections"`
+	Paused        bool          `json:"paused,omitempty"`
+	LastEvent     time.Time     `json:"last_event,omitzero"`
+	LastHeartbeat time.Time     `json:"last_heartbeat,omitzero"`
+}
+
+// StreamStatus is the state of a stream.
+type StreamStatus struct {
+	Messages uint64    `json:"messages"`
+	Bytes    uint64    `json:"bytes"`
+	MaxBytes int64     `json:"max_bytes"`
+	First    time.Time `json:"first,omitzero"`
+	Last     time.Time `json:"last,omitzero"`
+}
+
+func (s *store) control(ctx context.Context) error {
+	return control.Serve(ctx, s.nc, control.Program{Name: s.self.Program, Version: s.self.Version, Stop: s.stop,
+		Verbs: map[string]control.Handler{control.Status: s.status, control.Reload: reload(s.renewal, s.self.Program, s.cfg, nil)}})
+}
+
+func (s *store) status(ctx context.Context) (any, error) {
+	events, err := s.js.Stream(ctx, streams.Events)
+	if err != nil {
+		return nil, fmt.Errorf("look up EVENTS: %w", err)
+	}
+	info := events.CachedInfo()
+	t := s.server.Stats()
+	answered := map[int]int64{}
+	for c, n := range t.Answered {
+		if n > 0 {
+			answered[int(c)] = n
+		}
+	}
+	var frozen *Frozen
+	if since, reason := s.health.Frozen(); !since.IsZero() {
+		frozen = &Frozen{since.UTC(), reason}
+	}
+	return EdgeStatus{Program: s.self.now(s.renewal), ATM: s.cfg.ATM, Loss: s.loss, Frozen: frozen, Restarts: s.health.Restarts(),
+		Terminal: TerminalStatus{s.cfg.Terminal.Listen, answered, t.Connections, s.server.Paused(), t.LastEvent, t.LastHeartbeat},
+		Events:   StreamStatus{info.State.Msgs, info.State.Bytes, info.Config.MaxBytes, info.State.FirstTime, info.State.LastTime}}, nil
+}

@@ -1,0 +1,105 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"vestnik/internal/broker"
+	"vestnik/internal/control"
+	"vestnik/internal/journal"
+)
+
+// store is one life of what stands behind the terminal port: it is closed and
+// opened again in the process when the disk has failed it.
+type store struct {
+	*edge
+	broker  *broker.Server
+	nc      *nats.Conn
+	js      jetstream.JetStream
+	journal *journal.Journal
+	stopped context.CancelFunc // of the journal
+	written chan error         // the journal has ended
+}
+
+// openStore starts the server, makes EVENTS, and opens the intake. after is the
+// closed one of the life before, nil at the process's start.
+func (e *edge) openStore(ctx context.Context, after *broker.Server) (_ *store, err error) {
+	s := &store{edge: e}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	s.broker, err = broker.Start(broker.Options{File: e.cfg.Server, Dir: filepath.Join(filepath.Dir(e.cfg.File), "data"),
+		Log: e.log.With().Str("part", "nats").Logger(), After: after})
+	if err != nil {
+		return nil, err
+	}
+	if s.nc, err = s.broker.Connect("edge"); err != nil {
+		return nil, err
+	}
+	if s.js, err = jetstream.New(s.nc); err != nil {
+		return nil, startErr("edge", err)
+	}
+	if err := s.events(ctx); err != nil {
+		return nil, err
+	}
+	paused, err := control.ReadPauses(ctx, s.js)
+	if err != nil {
+		return nil, err
+	}
+	e.server.SetPaused(paused.Intake())
+	if after == nil {
+		e.server.Recall(s.lastSeen(ctx))
+	}
+	s.record()
+	return s, nil
+}
+
+// record starts the journal and opens the intake and the line.
+func (s *store) record() {
+	s.feeds.doubt() // EVENTS may hold what the journal before did not hand on
+	s.journal = journal.New(s.js, journal.Options{Committed: s.feeds.committed()})
+	var recording context.Context
+	recording, s.stopped = context.WithCancel(context.Background())
+	s.written = make(chan error, 1)
+	go func() { s.written <- s.journal.Run(recording) }()
+	s.line.server.Store(s.broker)
+	s.intake.set(s.journal, nil)
+}
+
+// run serves until ctx ends, or until the store is frozen and its disk is well
+// again: then it returns true.
+func (s *store) run(ctx context.Context) bool {
+	err := together(ctx, s.pauses, s.tell, s.control, s.watch)
+	if errors.Is(err, errWritable) {
+		return true
+	}
+	if err != nil && ctx.Err() == nil {
+		s.log.Error().Err(err).Msg("the store is opened again")
+		return true
+	}
+	return false
+}
+
+// close ends in the reverse order of openStore.
+func (s *store) close() {
+	if s.stopped != nil {
+		s.line.server.Store(nil)
+		if !s.intake.shut() {
+			s.intake.set(nil, nil) // events wait for the next life
+		}
+		s.stopped()
+		<-s.written
+	}
+	if s.nc != nil {
+		s.nc.Close()
+	}
+	if s.broker != nil {
+		s.broker.Close()
+	}
+}
