@@ -48,7 +48,8 @@ type reloader struct {
 	hosted func(program string) bool // by the edge, with which it changes over
 }
 
-// targets are the programs asked for, in the order of an event's way.
+// targets are the programs asked for, against an event's way: when the edge begins
+// again, connections to its broker break for a moment.
 func (r *reloader) targets(args []string) ([]string, error) {
 	l, err := connect(r.cmd)
 	if err != nil {
@@ -56,6 +57,7 @@ func (r *reloader) targets(args []string) ([]string, error) {
 	}
 	defer l.close()
 	known := app.Programs(l.sinks())
+	slices.Reverse(known)
 	r.hosted = func(name string) bool { return l.cfg != nil && l.cfg.Hosts(strings.TrimPrefix(name, "sink-")) }
 	for _, name := range args {
 		if !slices.Contains(known, name) {
@@ -71,12 +73,8 @@ func (r *reloader) targets(args []string) ([]string, error) {
 // all reloads one program after the other; a file that the first refuses, the
 // others need not be asked about.
 func (r *reloader) all(programs []string, named bool) error {
-	running, edge := 0, ""
+	running := 0
 	for _, name := range programs {
-		if edge == renewed && r.hosted(name) {
-			fmt.Fprintf(r.out, "%-14s with the edge\n", name)
-			continue
-		}
 		text, err := r.one(name)
 		switch {
 		case errors.Is(err, control.ErrNotRunning) && !named:
@@ -85,9 +83,6 @@ func (r *reloader) all(programs []string, named bool) error {
 			return err
 		default:
 			running++
-		}
-		if name == "edge" {
-			edge = text
 		}
 		fmt.Fprintf(r.out, "%-14s %s\n", name, text)
 	}
@@ -119,6 +114,9 @@ func (r *reloader) one(name string) (string, error) {
 		return renewed, r.renewed(ctx, name, before)
 	}
 	text := "configuration unchanged"
+	if r.hosted(name) {
+		text = "as the edge"
+	}
 	if a.Rules != "" {
 		text = fmt.Sprintf("rules in force: sha256:%s, %s", a.Rules, countRules(a.Count))
 	}

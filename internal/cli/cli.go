@@ -79,7 +79,7 @@ func start(ctx context.Context, name string, args []string, stdout, stderr io.Wr
 	if f.test {
 		return test(stderr, name, cfg, checks)
 	}
-	r := &Renewal{load: func() (*config.Config, error) { return whole(f.config, checks) }}
+	r := &Renewal{server: name == "edge", load: func() (*config.Config, error) { return whole(f.config, checks) }}
 	err = r.live(ctx, cfg, func(cfg *config.Config) zerolog.Logger { return Logger(stderr, name, cfg.Log) }, run)
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		return nil

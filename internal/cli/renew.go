@@ -13,7 +13,8 @@ import (
 // work is ended and begun again within the process (ADR 0027). A file with errors
 // is refused whole, and what was in force stays in force.
 type Renewal struct {
-	load func() (*config.Config, error)
+	load   func() (*config.Config, error)
+	server bool // the program uses nats.conf
 
 	mu      sync.Mutex
 	now     *config.Config // in force
@@ -22,9 +23,10 @@ type Renewal struct {
 	end     context.CancelFunc
 	ready   bool
 	problem string
+	log     zerolog.Logger // of the present life
 }
 
-// Ask reads the configuration again, with all that -t tests. It returns nil where
+// Ask reads the configuration again, with all that -t tests, and logs what is wrong. It returns nil where
 // nothing has changed; for a nil Renewal nothing ever does.
 func (r *Renewal) Ask() (*config.Config, error) {
 	if r == nil {
@@ -35,13 +37,23 @@ func (r *Renewal) Ask() (*config.Config, error) {
 	defer r.mu.Unlock()
 	if err != nil {
 		r.problem = err.Error()
+		refused(r.log, err)
 		return nil, err
 	}
 	r.problem = ""
-	if next.Marks() == r.marks {
+	if r.marksOf(next) == r.marks {
 		return nil, nil
 	}
 	return next, nil
+}
+
+// marksOf leaves out what is not this program's business.
+func (r *Renewal) marksOf(cfg *config.Config) config.Marks {
+	m := cfg.Marks()
+	if !r.server {
+		m.Server = ""
+	}
+	return m
 }
 
 // Take ends the program's work; it begins again with next, which Ask has returned.
@@ -89,7 +101,7 @@ func (r *Renewal) live(ctx context.Context, first *config.Config, log func(*conf
 		case next != nil:
 			before, cfg = cfg, next
 		case err != nil && !ready && before != nil:
-			r.refuse(before, err, log(before))
+			r.refuse(before, err)
 			before, cfg = nil, before
 		default:
 			return err
@@ -102,7 +114,7 @@ func (r *Renewal) one(ctx context.Context, cfg *config.Config, log zerolog.Logge
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	r.mu.Lock()
-	r.now, r.marks, r.next, r.end, r.ready = cfg, cfg.Marks(), nil, end, false
+	r.now, r.marks, r.next, r.end, r.ready, r.log = cfg, r.marksOf(cfg), nil, end, false, log
 	r.mu.Unlock()
 	log.Info().Str("version", Version()).Str("config", cfg.File).Str("digest", cfg.Digest).Msg("starting")
 	for _, w := range cfg.Warnings {
@@ -115,9 +127,9 @@ func (r *Renewal) one(ctx context.Context, cfg *config.Config, log zerolog.Logge
 }
 
 // refuse remembers why a configuration without errors did not serve.
-func (r *Renewal) refuse(back *config.Config, err error, log zerolog.Logger) {
+func (r *Renewal) refuse(back *config.Config, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.problem = Text(err)
-	log.Error().Str("digest", back.Digest).Str("problem", r.problem).Msg("the new configuration does not serve, going back to the old one")
+	r.log.Error().Str("digest", back.Digest).Str("problem", r.problem).Msg("the new configuration does not serve, going back to the old one")
 }

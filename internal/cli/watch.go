@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"vestnik/internal/config"
 )
 
 // A Look is what can be seen of a file without reading it.
@@ -73,20 +75,24 @@ func (r *Renewal) looks() []Look {
 func (r *Renewal) changed(log zerolog.Logger, asked bool) {
 	next, err := r.Ask()
 	switch {
-	case err != nil:
-		Refused(log, "configuration refused, the old one stays in force", err)
-	case next == nil:
-	case asked || next.Marks().Settings == r.settings():
+	case err != nil, next == nil:
+	case asked || r.onlyCredentials(next):
 		r.Take(next)
 	default:
 		log.Info().Str("digest", next.Digest).Msg("the configuration has changed: vestnik reload puts it in force")
 	}
 }
 
-func (r *Renewal) settings() string {
+func (r *Renewal) onlyCredentials(next *config.Config) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.marks.Settings
+	m := r.marksOf(next)
+	m.Credentials = r.marks.Credentials
+	return m == r.marks
+}
+
+func refused(log zerolog.Logger, err error) {
+	Refused(log, "configuration refused, the old one stays in force", err)
 }
 
 // Refused logs what is wrong with a file, a line for each place.

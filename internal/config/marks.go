@@ -8,7 +8,8 @@ import (
 
 // Marks tell whether a configuration, or a file that it names, has changed.
 type Marks struct {
-	Settings    string // of vestnik.conf, nats.conf and what they include
+	Settings    string // of vestnik.conf and what it includes
+	Server      string // of nats.conf and what it includes: the edge's business alone
 	Credentials string // of the certificates, keys and credentials named
 }
 
@@ -52,7 +53,7 @@ func (c *Config) mark() {
 			server = sum(c.Server)
 		}
 	}
-	c.marks = Marks{Settings: c.Digest + server, Credentials: sum(c.credentials()...)}
+	c.marks = Marks{Settings: c.Digest, Server: server, Credentials: sum(c.credentials()...)}
 }
 
 func sum(files ...string) string {
