@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -94,6 +95,40 @@ func TestLimitWithKeepAlive(t *testing.T) {
 	b.closed()
 	a.send(wire("URAL", good)).want(code.OK)
 	c.send(wire("URAL", good)).want(code.OK)
+}
+
+// Clients that send frames and read no answers hold no places: a good terminal is
+// served at once, though all others wait for room for their answers.
+func TestSlowReadersHoldNoPlace(t *testing.T) {
+	t.Parallel()
+	const limit = 4
+	p := start(t, Options{MaxConnections: limit, KeepAlive: true, FrameTimeout: time.Minute}, &notebook{})
+	junk := []byte(strings.Repeat(wire("URAL", "<a/>"), 1000))
+	for range limit {
+		c := p.dial()
+		_ = c.SetReadBuffer(64 << 10)
+		go func() {
+			for err := error(nil); err == nil; { // ends when displaced
+				_, err = c.Write(junk)
+			}
+		}()
+	}
+	until(t, "all wait for room", func() bool { return p.stuck() == limit })
+	for range 3 {
+		p.dial().send(wire("URAL", good)).want(code.OK)
+	}
+}
+
+// stuck is how many connections linger: here, those that do not read.
+func (s *Server) stuck() (n int) {
+	s.conns.mu.Lock()
+	defer s.conns.mu.Unlock()
+	s.conns.waiting.each(func(c *conn) {
+		if c.stage == linger {
+			n++
+		}
+	})
+	return n
 }
 
 // Displacing and finishing at the same time neither loses an answer that is
