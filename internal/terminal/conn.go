@@ -20,6 +20,8 @@ type conn struct {
 	in     frame.Reader
 	may    access
 
+	answered bool // a frame before this one
+
 	// The registry's.
 	prev, next *conn
 	stage      stage
@@ -115,6 +117,7 @@ func (c *conn) answer(v verdict) then {
 		s.log.Debug().Err(err).Stringer("remote", c.RemoteAddr()).Int("code", int(v.code)).Msg("answer not delivered")
 		return hangUp
 	}
+	c.answered = true
 	if s.opts.KeepAlive && !v.last {
 		return proceed
 	}
