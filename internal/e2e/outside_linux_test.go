@@ -13,10 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// insideEnv tells a run of this test program that it is in a network namespace
-// of its own, and where the programs are.
-const insideEnv = "VESTNIK_E2E_ALONE"
-
 // No input makes the edge connect to anybody, or ask for a name: every case again,
 // in a network namespace that has loopback and nothing else, where the kernel
 // counts what would have left, and every datagram.

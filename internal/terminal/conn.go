@@ -25,6 +25,7 @@ type conn struct {
 	// The registry's.
 	prev, next *conn
 	stage      stage
+	since      time.Time // when it began to wait
 	overloaded bool
 }
 

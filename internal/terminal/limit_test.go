@@ -131,6 +131,66 @@ func (s *Server) stuck() (n int) {
 	return n
 }
 
+// A terminal whose frame has arrived is not displaced in a rush of connections
+// that come faster than frames are read.
+func TestRush(t *testing.T) {
+	t.Parallel()
+	p := start(t, Options{}, &notebook{})
+	ctx, stop := context.WithCancel(context.Background())
+	var rush sync.WaitGroup
+	for range 4 {
+		rush.Go(func() { p.rush(ctx, 400) })
+	}
+	until(t, "a rush", func() bool { return p.Stats().Displaced > 100 })
+	for range 50 {
+		p.dial().send(wire("URAL", good)).want(code.OK)
+	}
+	stop()
+	rush.Wait()
+}
+
+// rush connects as fast as it can and keeps the last n connections, silent.
+func (p *port) rush(ctx context.Context, n int) {
+	ring := make([]net.Conn, n)
+	for i := 0; ctx.Err() == nil; i++ {
+		if ring[i%n] != nil {
+			_ = ring[i%n].Close()
+		}
+		ring[i%n], _ = net.Dial("tcp", p.addr)
+	}
+	for _, c := range ring {
+		if c != nil {
+			_ = c.Close()
+		}
+	}
+}
+
+// Nobody is displaced before his time: the newcomer is told how long to wait.
+func TestGrace(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(2)
+	old, young := &conn{Conn: silent{}}, &conn{Conn: silent{}}
+	for _, c := range []*conn{old, young} {
+		if ok, _, wait := r.add(c); !ok || wait != 0 {
+			t.Fatalf("%t, %s", ok, wait)
+		}
+	}
+	third := &conn{Conn: silent{}}
+	r.grace = time.Minute
+	if ok, displaced, wait := r.add(third); !ok || displaced != 0 || wait <= 59*time.Second || wait > time.Minute || r.size() != 2 {
+		t.Errorf("%t, %d displaced, wait %s", ok, displaced, wait)
+	}
+	old.since = old.since.Add(-time.Minute)
+	if ok, displaced, wait := r.add(third); !ok || displaced != 1 || wait != 0 || old.stage != gone || young.stage != reading {
+		t.Errorf("%t, %d displaced, wait %s", ok, displaced, wait)
+	}
+}
+
+// silent is a connection that can be closed.
+type silent struct{ net.Conn }
+
+func (silent) Close() error { return nil }
+
 // Displacing and finishing at the same time neither loses an answer that is
 // owed nor counts a connection twice.
 func TestManyAtTheLimit(t *testing.T) {
@@ -245,7 +305,7 @@ func TestRegistryStop(t *testing.T) {
 			t.Errorf("stage %d: closed is %t", s, closed)
 		}
 	}
-	if ok, _ := r.add(&conn{}); ok {
+	if ok, _, _ := r.add(&conn{}); ok {
 		t.Error("a newcomer is taken at the end")
 	}
 	if n := r.closeAll(); n != 2 || r.size() != 0 {

@@ -195,15 +195,37 @@ func (s *Server) admit(ctx context.Context, nc net.Conn, wg *sync.WaitGroup) {
 		return
 	}
 	c := &conn{Conn: nc, server: s, may: may}
-	ok, displaced := s.conns.add(c)
-	if !ok {
+	if !s.enter(ctx, c) {
 		_ = nc.Close()
 		return
 	}
 	s.count.accepted.Add(1)
+	wg.Go(func() { c.serve(ctx) })
+}
+
+// enter gives a connection its place, and waits for it if need be. False = the
+// port is stopping.
+func (s *Server) enter(ctx context.Context, c *conn) bool {
+	for {
+		ok, displaced, wait := s.conns.add(c)
+		s.told(displaced)
+		if !ok || wait <= 0 {
+			return ok
+		}
+		limit := time.NewTimer(wait)
+		select {
+		case <-s.conns.freed:
+		case <-limit.C:
+		case <-ctx.Done():
+		}
+		limit.Stop()
+	}
+}
+
+// told counts and logs the displaced.
+func (s *Server) told(displaced int) {
 	if displaced > 0 {
 		s.count.displaced.Add(int64(displaced))
 		s.bad.Warn().Int("limit", s.conns.limit).Msg("connection limit reached: the oldest waiting one was displaced")
 	}
-	wg.Go(func() { c.serve(ctx) })
 }

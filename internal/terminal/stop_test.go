@@ -138,6 +138,7 @@ func TestAcceptFailures(t *testing.T) {
 	for range maxAcceptFailures + 10 {
 		p.dialAdmitted()
 	}
+	<-time.After(maxGrace) // their age is the input here
 	l.fail(maxAcceptFailures + 5)
 	p.dialAdmitted() // ends the Accept that is under way
 	p.dial().send(wire("URAL", good)).want(code.OK)
