@@ -26,7 +26,7 @@ import (
 // What a crowd may cost.
 const (
 	answeredWithin = time.Second
-	crowdMemory    = 256 // MiB resident, with any crowd of small senders
+	crowdMemory    = 128 // MiB resident, with any crowd of small senders
 	bodiesMemory   = 512 // MiB resident, with a whole body in each of 1,024 connections
 )
 
@@ -37,15 +37,15 @@ const (
 func TestCrowd(t *testing.T) {
 	c := newCrowd(t, "keep_alive: on")
 	for _, phase := range []struct {
-		name                        string
-		idle, slow, churning, deafs int
+		name                       string
+		idle, slow, churning, deaf int
 	}{
-		{"idle", 2000, 0, 0, 0}, {"slow", 0, 500, 0, 0}, {"churning", 0, 0, 3000, 0}, {"reading no answers", 0, 0, 0, 200}, {"all", 2000, 500, 3000, 200},
+		{"idle", 2000, 0, 0, 0}, {"slow", 0, 500, 0, 0}, {"churning", 0, 0, 3000, 0}, {"reading no answers", 0, 0, 0, 50}, {"all", 2000, 500, 3000, 0},
 	} {
 		c.begin(phase.idle, c.idle)
 		c.begin(phase.slow, c.slow)
 		c.begin(phase.churning, c.churn)
-		c.begin(phase.deafs, c.deaf)
+		c.begin(phase.deaf, c.deaf)
 		c.serve(phase.name, crowdMemory)
 		c.disperse()
 	}
@@ -140,6 +140,7 @@ type crowd struct {
 	pid      int
 	files    int // open when nobody is there
 	accepted int // good events
+	again    int // times that a good terminal had to begin again
 	dialer   func(i int) net.Dialer
 
 	ctx  context.Context
@@ -252,13 +253,27 @@ func (c *crowd) deaf(_ context.Context, _ int, conn *net.TCPConn) {
 	}
 }
 
-// good is a terminal as in the manual: connect, event, answer.
+// good is a terminal as in the manual: connect, event, answer. If 1,024 others
+// come between its connection and its frame, it is displaced, and tries again at
+// once; all of that counts.
 func (c *crowd) good(name string) time.Duration {
 	c.t.Helper()
+	body := []byte("<event severity='normal' device='12' message='" + name + "'/>")
 	begun := time.Now()
-	c.site.accept("URAL", "<event severity='normal' device='12' message='"+name+"'/>")
-	c.accepted++
-	return time.Since(begun)
+	for time.Since(begun) < 10*time.Second {
+		conn := c.dial(0)
+		done := exchanged(conn, body)
+		if conn != nil {
+			_ = conn.Close()
+		}
+		if done {
+			c.accepted++
+			return time.Since(begun)
+		}
+		c.again++
+	}
+	c.t.Fatal("a good terminal is not answered")
+	return 0
 }
 
 // serve lets the good terminals work for a time and measures.
@@ -269,12 +284,13 @@ func (c *crowd) serve(name string, memory int) {
 
 func (c *crowd) serveWithin(name string, memory int, limit time.Duration) {
 	c.t.Helper()
-	last := 1200 * time.Millisecond
+	last := 600 * time.Millisecond
 	if os.Getenv("VESTNIK_LONG") != "" {
 		last = 12 * time.Second
 	}
 	var anew, kept []time.Duration
 	peak := 0
+	c.again = 0
 	var keeper sync.WaitGroup
 	end := time.Now().Add(last)
 	keeper.Go(func() { kept = c.keepAlive(end) })
@@ -285,7 +301,7 @@ func (c *crowd) serveWithin(name string, memory int, limit time.Duration) {
 	}
 	keeper.Wait()
 	c.accepted += len(kept)
-	c.t.Logf("%-22s connecting anew %s; keeping the connection %s; %d MiB resident, %d files", name, spread(anew), spread(kept), peak, descriptors(c.t, c.pid))
+	c.t.Logf("%-18s connecting anew %s, %d tries more; keeping the connection %s; %d MiB resident, %d files", name, spread(anew), c.again, spread(kept), peak, descriptors(c.t, c.pid))
 	if peak > memory {
 		c.t.Errorf("%s: %d MiB resident, want at most %d", name, peak, memory)
 	}
@@ -326,7 +342,7 @@ func (c *crowd) keepAlive(end time.Time) (took []time.Duration) {
 
 // exchanged tells whether an event was answered 0.
 func exchanged(conn *net.TCPConn, body []byte) bool {
-	if conn == nil || frame.Write(conn, frame.BigEndian, "URAL", body) != nil {
+	if conn == nil || conn.SetDeadline(time.Now().Add(10*time.Second)) != nil || frame.Write(conn, frame.BigEndian, "URAL", body) != nil {
 		return false
 	}
 	_, answer, err := frame.Read(conn, frame.BigEndian, frame.MaxBody)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -73,7 +74,9 @@ func (c *conn) await() bool {
 	if !s.conns.move(c, reading) {
 		return false
 	}
-	if c.in.Buffered() == 0 {
+	if c.in.Buffered() > 0 {
+		runtime.Gosched() // one frame in turn: some hundred clients that never pause would hold up all others
+	} else {
 		_ = c.SetReadDeadline(time.Now().Add(s.opts.IdleTimeout))
 		if c.in.Wait() != nil {
 			return false
