@@ -39,7 +39,7 @@ outage: ## a sink down for a whole minute
 hostile: ## hostile input, long: crowds for two minutes, 100,000 mutations, 5 minutes of fuzzing; SEED=… repeats
 	VESTNIK_ROUNDS=$${ROUNDS:-100000} VESTNIK_SEED=$$SEED go test -count=1 -timeout 30m -v -run 'Hostile|Outside' ./internal/e2e
 	VESTNIK_LONG=1 go test -count=1 -timeout 30m -v -run Crowd ./internal/e2e
-	go test ./internal/app -run '^$$' -fuzz '^FuzzEdge$$' -fuzztime $${FUZZ:-300000x}
+	go test ./internal/app -run '^$$' -fuzz '^FuzzEdge$$' -fuzztime $${FUZZ:-1200000x}
 
 bench: ## benchmarks, with the floor in the same run
 	go test -run '^$$' -bench . -benchmem $$(go list ./... | grep -v '/internal/bench$$')
