@@ -55,7 +55,7 @@ func TestCrowd(t *testing.T) {
 // A body of 65,535 bytes in each of 1,024 connections, whole but for its last byte,
 // and then that byte of all of them at once.
 func TestCrowdOfBodies(t *testing.T) {
-	c := newCrowd(t, "max_connections: 1100")
+	c := newCrowd(t, `max_connections: 1100, frame_timeout: "1m"`)
 	head := "<event severity='normal' device='12' message='"
 	body := head + strings.Repeat("m", frame.MaxBody-len(head)-len("'/>")) + "'/>"
 	raw, err := frame.Append(nil, frame.BigEndian, "URAL", []byte(body))
@@ -141,6 +141,7 @@ type crowd struct {
 	files    int // open when nobody is there
 	accepted int // good events
 	again    int // times that a good terminal had to begin again
+	witness  *site
 	dialer   func(i int) net.Dialer
 
 	ctx  context.Context
@@ -162,6 +163,8 @@ func newCrowdOf(t *testing.T, limits string, start func(*site)) *crowd {
 	c.dialer = func(i int) net.Dialer { // from several addresses
 		return net.Dialer{Timeout: 10 * time.Second, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(2+i%8))}}
 	}
+	c.witness = newSite(t, settings{})
+	c.witness.start("edge")
 	start(c.site)
 	c.pid = c.site.processes["edge"].cmd.Process.Pid
 	c.ctx, c.stop = context.WithCancel(context.Background())
@@ -282,32 +285,67 @@ func (c *crowd) serve(name string, memory int) {
 	c.serveWithin(name, memory, answeredWithin)
 }
 
+// serveWithin is serve with a limit of its own. If it is missed, and another edge
+// that nobody crowds was slow at that time, too, the machine was busy with
+// something else: measured again, three times at most.
 func (c *crowd) serveWithin(name string, memory int, limit time.Duration) {
+	c.t.Helper()
+	for try := 1; ; try++ {
+		slowest, witness, peak := c.measure(name)
+		if peak > memory {
+			c.t.Errorf("%s: %d MiB resident, want at most %d", name, peak, memory)
+		}
+		if slowest <= limit {
+			return
+		}
+		if witness < limit/4 || try == 3 {
+			c.t.Errorf("%s: a good terminal is answered after %s; at an edge without a crowd after %s at most", name, slowest, witness)
+			return
+		}
+		c.t.Logf("%s: %s, but %s at an edge without a crowd: again", name, slowest, witness)
+	}
+}
+
+// measure gives the longest that a good terminal waited, at this edge and at the
+// witness, and the most memory.
+func (c *crowd) measure(name string) (slowest, witness time.Duration, peak int) {
 	c.t.Helper()
 	last := 600 * time.Millisecond
 	if os.Getenv("VESTNIK_LONG") != "" {
 		last = 12 * time.Second
 	}
-	var anew, kept []time.Duration
-	peak := 0
+	var anew, kept, other []time.Duration
 	c.again = 0
-	var keeper sync.WaitGroup
+	var beside sync.WaitGroup
 	end := time.Now().Add(last)
-	keeper.Go(func() { kept = c.keepAlive(end) })
+	beside.Go(func() { kept = c.keepAlive(end) })
+	beside.Go(func() { other = c.atWitness(end) })
 	for time.Now().Before(end) {
 		anew = append(anew, c.good(name))
 		peak = max(peak, resident(c.t, c.pid))
 		time.Sleep(10 * time.Millisecond) // a terminal's pause
 	}
-	keeper.Wait()
+	beside.Wait()
 	c.accepted += len(kept)
-	c.t.Logf("%-18s connecting anew %s, %d tries more; keeping the connection %s; %d MiB resident, %d files", name, spread(anew), c.again, spread(kept), peak, descriptors(c.t, c.pid))
-	if peak > memory {
-		c.t.Errorf("%s: %d MiB resident, want at most %d", name, peak, memory)
+	c.t.Logf("%-18s connecting anew %s, %d tries more; keeping the connection %s; without a crowd %s; %d MiB resident, %d files",
+		name, spread(anew), c.again, spread(kept), spread(other), peak, descriptors(c.t, c.pid))
+	return max(slices.Max(anew), slices.Max(kept)), slices.Max(other), peak
+}
+
+// atWitness is a terminal of the edge that nobody crowds.
+func (c *crowd) atWitness(end time.Time) (took []time.Duration) {
+	for time.Now().Before(end) {
+		begun := time.Now()
+		conn, err := net.Dial("tcp", c.witness.terminal)
+		if err != nil || !exchanged(conn.(*net.TCPConn), []byte(exampleEvent)) {
+			c.t.Errorf("the edge without a crowd does not answer: %v", err)
+			return append(took, time.Since(begun))
+		}
+		_ = conn.Close()
+		took = append(took, time.Since(begun))
+		time.Sleep(10 * time.Millisecond)
 	}
-	if m := max(slices.Max(anew), slices.Max(kept)); m > limit {
-		c.t.Errorf("%s: a good terminal is answered after %s", name, m)
-	}
+	return took
 }
 
 func spread(list []time.Duration) string {
