@@ -63,6 +63,21 @@ func processor(t *testing.T, pid int) int {
 	return sum
 }
 
+// wanting is how many processes want to run, over the last minute.
+func wanting(t *testing.T) float64 {
+	t.Helper()
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, _, _ := strings.Cut(string(text), " ")
+	n, err := strconv.ParseFloat(first, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 const listening = "0A" // as the kernel has it
 
 type socket struct{ family, local, remote, state string }
