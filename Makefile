@@ -4,7 +4,7 @@ SHELL := bash
 TOOLS := PATH="$$(go env GOPATH)/bin:$$PATH"
 CORE := $$(go list ./... | grep -v /e2e$$)
 
-.PHONY: help check test race fuzz e2e crash disk outage bench build lint tools ci clean
+.PHONY: help check test race fuzz e2e crash disk outage bench build lint tools ci clean hostile
 
 help: ## print this
 	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -38,6 +38,11 @@ disk: ## disk full, EIO, failing fsyncs, long: ROUNDS=26, SEED=… repeats a run
 
 outage: ## a sink down for a whole minute
 	VESTNIK_LONG=1 go test -count=1 -v -run SinkDown ./internal/e2e
+
+hostile: ## hostile input, long: crowds for two minutes, 100,000 mutations, 5 minutes of fuzzing; SEED=… repeats
+	VESTNIK_ROUNDS=$${ROUNDS:-100000} VESTNIK_SEED=$$SEED go test -count=1 -timeout 30m -v -run 'Hostile|Outside' ./internal/e2e
+	VESTNIK_LONG=1 go test -count=1 -timeout 30m -v -run Crowd ./internal/e2e
+	go test ./internal/app -run '^$$' -fuzz '^FuzzEdge$$' -fuzztime $${FUZZ:-1200000x}
 
 bench: ## benchmarks, with the floor in the same run
 	go test -run '^$$' -bench . -benchmem $$(go list ./... | grep -v '/internal/bench$$')

@@ -26,12 +26,12 @@ var rows = [][]string{
 		"internal/sink", "internal/sink/httpclient", "internal/control", "internal/config", "internal/simulate"},
 	{"internal/hold"},
 	{"streams", "internal/rules", "internal/rules/rulestest", "internal/proatm"},
-	{"internal/event", "internal/frame"},
+	{"internal/event", "internal/frame", "internal/hostile"},
 	{"internal/code", "internal/e2e/faultfs"},
 }
 
 // forTests are packages for tests: what is built into a program has no use for them.
-var forTests = []string{"internal/sink/sinktest", "internal/rules/rulestest", "internal/e2e", "internal/e2e/faultfs"}
+var forTests = []string{"internal/sink/sinktest", "internal/rules/rulestest", "internal/hostile", "internal/e2e", "internal/e2e/faultfs"}
 
 const module = "vestnik/"
 

@@ -5,5 +5,5 @@
 //
 // VESTNIK_ROUNDS=200 makes the crash test kill so many times (make crash),
 // VESTNIK_SEED repeats a run's choices, VESTNIK_LONG=1 gives an outage a whole
-// minute.
+// minute. Hostile input (make hostile) is in package hostile, as data.
 package e2e

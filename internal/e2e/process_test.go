@@ -27,7 +27,13 @@ type process struct {
 // start runs a program; the test's end kills it if nobody did before.
 func start(t *testing.T, name string, args ...string) *process {
 	t.Helper()
-	p := &process{name: name, cmd: exec.Command(program(name), args...), log: &output{changed: make(chan struct{})}, ended: make(chan struct{})}
+	return startCommand(t, name, exec.Command(program(name), args...))
+}
+
+// startCommand is start for a command of one's own making.
+func startCommand(t *testing.T, name string, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{name: name, cmd: cmd, log: &output{changed: make(chan struct{})}, ended: make(chan struct{})}
 	p.cmd.Stderr = p.log
 	p.cmd.Env = append(os.Environ(), "NATS_URL=", "NATS_CONTEXT=")
 	if err := p.cmd.Start(); err != nil {

@@ -43,6 +43,7 @@ type settings struct {
 	More    string // further blocks
 	Limits  string // more settings of the terminal port
 	Uralsib string // RemoteMonitoringUrl, default that of the simulator
+	Log     string // more settings of the log, with a comma in front
 
 	NATS, Listen, Proxima string // addresses that newSite chooses
 }
@@ -63,7 +64,7 @@ sinks {
 }
 run: [{{.Run}}]
 {{if .More}}{{.More}}{{else}}store { events_bytes: 1GB }{{end}}
-log { level: debug }
+log { level: debug{{.Log}} }
 `))
 
 // newSite makes the folder and starts the monitoring systems; no program runs yet.

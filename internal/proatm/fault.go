@@ -3,6 +3,7 @@ package proatm
 import (
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"vestnik/internal/code"
@@ -54,7 +55,7 @@ func (s *scanner) fail(at int, why reason, what string) error {
 	text := fmt.Sprintf("Ошибка XML (строка %d, позиция %d): %s", line, column, why.ru)
 	if what != "" {
 		detail += fmt.Sprintf(" %q", cut(what))
-		text += " «" + cut(what) + "»"
+		text += " «" + shown(what) + "»"
 	}
 	return &code.Error{Code: code.Malformed, Detail: detail, Description: text}
 }
@@ -78,4 +79,15 @@ func cut(s string) string {
 		n--
 	}
 	return s[:n] + "…"
+}
+
+// shown is what a description repeats of the input: cut, and without what could
+// control the screen that shows it.
+func shown(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '\uFFFD'
+	}, cut(s))
 }

@@ -43,7 +43,7 @@ func Parse(body []byte, lim Limits) (Document, error) {
 		return Document{}, &code.Error{
 			Code:        code.UnknownRoot,
 			Detail:      fmt.Sprintf("root element %q", cut(d.Root)),
-			Description: "Неизвестный корневой элемент сообщения «" + cut(d.Root) + "»",
+			Description: "Неизвестный корневой элемент сообщения «" + shown(d.Root) + "»",
 		}
 	}
 	return d, nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -20,9 +21,12 @@ type conn struct {
 	in     frame.Reader
 	may    access
 
+	answered bool // a frame before this one
+
 	// The registry's.
 	prev, next *conn
 	stage      stage
+	since      time.Time // when it began to wait
 	overloaded bool
 }
 
@@ -70,7 +74,9 @@ func (c *conn) await() bool {
 	if !s.conns.move(c, reading) {
 		return false
 	}
-	if c.in.Buffered() == 0 {
+	if c.in.Buffered() > 0 {
+		runtime.Gosched() // one frame in turn: some hundred clients that never pause would hold up all others
+	} else {
 		_ = c.SetReadDeadline(time.Now().Add(s.opts.IdleTimeout))
 		if c.in.Wait() != nil {
 			return false
@@ -111,27 +117,44 @@ func (c *conn) exchange(ctx context.Context) then {
 func (c *conn) answer(v verdict) then {
 	s := c.server
 	s.count.answer(v.code)
-	if s.opts.KeepAlive || v.code != code.OK { // one short answer always fits the socket's buffer
-		_ = c.SetWriteDeadline(time.Now().Add(s.opts.FrameTimeout))
-	}
-	if _, err := c.Write(v.answer); err != nil {
+	if err := c.deliver(v); err != nil {
 		s.log.Debug().Err(err).Stringer("remote", c.RemoteAddr()).Int("code", int(v.code)).Msg("answer not delivered")
 		return hangUp
 	}
-	switch {
-	case v.last:
-		return part
-	case s.opts.KeepAlive:
+	c.answered = true
+	if s.opts.KeepAlive && !v.last {
 		return proceed
-	case v.code <= code.OK && c.in.Buffered() == 0:
-		return hangUp // all that was sent has been read: the answer is safe
 	}
 	return part
 }
 
+// promptly is how long a client may take to make room for an answer, before it
+// counts as one that waits and may be displaced.
+const promptly = 50 * time.Millisecond
+
+// deliver writes an answer. A client that sends frames and reads no answers fills
+// the socket's buffer in the end: it is given time, but no place that another
+// connection needs.
+func (c *conn) deliver(v verdict) error {
+	s := c.server
+	if !s.opts.KeepAlive && v.code == code.OK { // one short answer always fits the socket's buffer
+		_, err := c.Write(v.answer)
+		return err
+	}
+	_ = c.SetWriteDeadline(time.Now().Add(promptly))
+	n, err := c.Write(v.answer)
+	if !timedOut(err) || !s.conns.move(c, linger) {
+		return err
+	}
+	_ = c.SetWriteDeadline(time.Now().Add(s.opts.FrameTimeout))
+	_, err = c.Write(v.answer[n:])
+	return err
+}
+
 // A client gets so long, and may send so much, after an answer that ends the
-// connection. Closing while it sends would reset the connection, and the answer
-// might be lost with it.
+// connection. Closing with bytes of its unread, or while it sends, would reset the
+// connection, and a client that has not read the answer yet may lose it: on Windows
+// a reset discards what has arrived.
 const (
 	lingerTime  = 2 * time.Second
 	lingerBytes = 64 << 20

@@ -177,6 +177,23 @@ func TestAnswerIsNotLostToAReset(t *testing.T) {
 	}
 }
 
+// Bytes behind the frame that the server has not read yet when it answers: a close
+// then would reset the connection.
+func TestLateBytesBehindTheFrame(t *testing.T) {
+	t.Parallel()
+	answered := make(chan struct{})
+	p := start(t, Options{}, &notebook{record: func(context.Context, *event.Event) error { <-answered; return nil }})
+	c := p.dial().send(wire("URAL", good))
+	until(t, "frame read", func() bool { return p.busy() == 1 })
+	c.send(strings.Repeat("x", 100)) // arrives unread
+	close(answered)
+	until(t, "answered", func() bool { return p.Stats().Answered[code.OK] == 1 && p.busy() == 0 })
+	c.send(strings.Repeat("x", 100)) // and more, behind the answer
+	c.want(code.OK)
+	c.closed()
+	c.send("x").half() // nothing was reset
+}
+
 // A client that neither reads nor closes after an error does not stay for ever.
 func TestLingerEnds(t *testing.T) {
 	t.Parallel()

@@ -113,6 +113,9 @@ func (c *conn) refuse(h frame.Header, err *code.Error) then {
 // bytes (a TLS hello).
 func (c *conn) ignore(h frame.Header) then {
 	c.server.bad.Warn().Hex("signature", h.Signature[:]).Stringer("remote", c.RemoteAddr()).Msg("no signature, closed without an answer")
+	if c.answered {
+		return part // or a reset might cost the answers before
+	}
 	return hangUp
 }
 

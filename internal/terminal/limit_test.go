@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -95,6 +96,100 @@ func TestLimitWithKeepAlive(t *testing.T) {
 	a.send(wire("URAL", good)).want(code.OK)
 	c.send(wire("URAL", good)).want(code.OK)
 }
+
+// Clients that send frames and read no answers hold no places: a good terminal is
+// served at once, though all others wait for room for their answers.
+func TestSlowReadersHoldNoPlace(t *testing.T) {
+	t.Parallel()
+	const limit = 4
+	p := start(t, Options{MaxConnections: limit, KeepAlive: true, FrameTimeout: time.Minute}, &notebook{})
+	junk := []byte(strings.Repeat(wire("URAL", "<a/>"), 1000))
+	for range limit {
+		c := p.dial()
+		_ = c.SetReadBuffer(64 << 10)
+		go func() {
+			for err := error(nil); err == nil; { // ends when displaced
+				_, err = c.Write(junk)
+			}
+		}()
+	}
+	until(t, "all wait for room", func() bool { return p.stuck() == limit })
+	for range 3 {
+		p.dial().send(wire("URAL", good)).want(code.OK)
+	}
+}
+
+// stuck is how many connections linger: here, those that do not read.
+func (s *Server) stuck() (n int) {
+	s.conns.mu.Lock()
+	defer s.conns.mu.Unlock()
+	s.conns.waiting.each(func(c *conn) {
+		if c.stage == linger {
+			n++
+		}
+	})
+	return n
+}
+
+// A terminal whose frame has arrived is not displaced in a rush of connections
+// that come faster than frames are read.
+func TestRush(t *testing.T) {
+	t.Parallel()
+	p := start(t, Options{}, &notebook{})
+	ctx, stop := context.WithCancel(context.Background())
+	var rush sync.WaitGroup
+	for range 4 {
+		rush.Go(func() { p.rush(ctx, 400) })
+	}
+	until(t, "a rush", func() bool { return p.Stats().Displaced > 100 })
+	for range 50 {
+		p.dial().send(wire("URAL", good)).want(code.OK)
+	}
+	stop()
+	rush.Wait()
+}
+
+// rush connects as fast as it can and keeps the last n connections, silent.
+func (p *port) rush(ctx context.Context, n int) {
+	ring := make([]net.Conn, n)
+	for i := 0; ctx.Err() == nil; i++ {
+		if ring[i%n] != nil {
+			_ = ring[i%n].Close()
+		}
+		ring[i%n], _ = net.Dial("tcp", p.addr)
+	}
+	for _, c := range ring {
+		if c != nil {
+			_ = c.Close()
+		}
+	}
+}
+
+// Nobody is displaced before his time: the newcomer is told how long to wait.
+func TestGrace(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(2)
+	old, young := &conn{Conn: silent{}}, &conn{Conn: silent{}}
+	for _, c := range []*conn{old, young} {
+		if ok, _, wait := r.add(c); !ok || wait != 0 {
+			t.Fatalf("%t, %s", ok, wait)
+		}
+	}
+	third := &conn{Conn: silent{}}
+	r.grace = time.Minute
+	if ok, displaced, wait := r.add(third); !ok || displaced != 0 || wait <= 59*time.Second || wait > time.Minute || r.size() != 2 {
+		t.Errorf("%t, %d displaced, wait %s", ok, displaced, wait)
+	}
+	old.since = old.since.Add(-time.Minute)
+	if ok, displaced, wait := r.add(third); !ok || displaced != 1 || wait != 0 || old.stage != gone || young.stage != reading {
+		t.Errorf("%t, %d displaced, wait %s", ok, displaced, wait)
+	}
+}
+
+// silent is a connection that can be closed.
+type silent struct{ net.Conn }
+
+func (silent) Close() error { return nil }
 
 // Displacing and finishing at the same time neither loses an answer that is
 // owed nor counts a connection twice.
@@ -210,7 +305,7 @@ func TestRegistryStop(t *testing.T) {
 			t.Errorf("stage %d: closed is %t", s, closed)
 		}
 	}
-	if ok, _ := r.add(&conn{}); ok {
+	if ok, _, _ := r.add(&conn{}); ok {
 		t.Error("a newcomer is taken at the end")
 	}
 	if n := r.closeAll(); n != 2 || r.size() != 0 {

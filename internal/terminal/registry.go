@@ -1,6 +1,9 @@
 package terminal
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // stage is where a connection stands.
 type stage uint8
@@ -21,31 +24,59 @@ type registry struct {
 	count    int
 	waiting  list // reading or linger
 	busy     list
+	grace    time.Duration // nobody is displaced sooner
+	freed    chan struct{} // has one element when a place has become free
 }
 
+// In a rush of connections one may have sent its frame long before its goroutine
+// gets to read it. So newcomers wait, in the system's queue, until the oldest has
+// had its time; but the port takes 20,000 a second, lest that queue overflow.
+const (
+	maxGrace = 50 * time.Millisecond
+	perPlace = 50 * time.Microsecond
+)
+
 func newRegistry(limit int) *registry {
-	r := &registry{limit: limit}
+	r := &registry{limit: limit, grace: min(maxGrace, time.Duration(limit)*perPlace), freed: make(chan struct{}, 1)}
 	r.waiting.init()
 	r.busy.init()
 	return r
 }
 
 // add takes a new connection. At the limit it displaces the oldest waiting
-// one; if all are busy, c will be answered with code 8. False = stopping.
-func (r *registry) add(c *conn) (ok bool, displaced int) {
+// one; if all are busy, c will be answered with code 8. False = stopping. If the
+// oldest has waited for too short a time, c is not taken: try again after wait, or
+// when a place is free.
+func (r *registry) add(c *conn) (ok bool, displaced int, wait time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.stopping {
-		return false, 0
+		return false, 0, 0
 	}
-	for r.count >= r.limit && r.displace() {
+	now := time.Now()
+	for r.count >= r.limit {
+		if wait = r.young(now); wait > 0 {
+			return true, displaced, wait
+		}
+		if !r.displace() {
+			break
+		}
 		displaced++
 	}
 	c.overloaded = r.count >= r.limit
 	r.count++
-	c.stage = reading
+	c.stage, c.since = reading, now
 	r.waiting.push(c)
-	return true, displaced
+	return true, displaced, 0
+}
+
+// young is for how long the oldest waiting connection must not be displaced yet.
+func (r *registry) young(now time.Time) time.Duration {
+	c := r.waiting.next
+	if c == &r.waiting.conn || c.stage != reading {
+		return 0
+	}
+	return r.grace - now.Sub(c.since)
 }
 
 // displace closes the connection that has waited longest, if one waits.
@@ -63,7 +94,7 @@ func (r *registry) displace() bool {
 func (r *registry) makeRoom() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.displace()
+	return r.young(time.Now()) <= 0 && r.displace()
 }
 
 // move puts c into another stage. False = c must end: it was displaced, or the
@@ -79,6 +110,7 @@ func (r *registry) move(c *conn, to stage) bool {
 	if to == busy {
 		r.busy.push(c)
 	} else {
+		c.since = time.Now()
 		r.waiting.push(c)
 	}
 	return true
@@ -98,6 +130,10 @@ func (r *registry) drop(c *conn) {
 	c.unlink()
 	c.stage = gone
 	r.count--
+	select {
+	case r.freed <- struct{}{}:
+	default:
+	}
 }
 
 // stop closes what only reads and lets nothing new in; answers owed stay.

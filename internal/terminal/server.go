@@ -45,6 +45,7 @@ type Server struct {
 	count  counters
 
 	refusals rate.Sometimes // logs of refused addresses
+	failures rate.Sometimes // logs of failed accepts
 }
 
 // A signature that is known, with the frame that answers a stored event.
@@ -67,8 +68,9 @@ func New(opts Options, rec Recorder) *Server {
 		log:      opts.Log,
 		bad:      opts.Log.Sample(&zerolog.BurstSampler{Burst: 50, Period: time.Second}),
 		known:    map[[frame.SignatureSize]byte]signature{},
-		conns:    newRegistry(opts.MaxConnections),
+		conns:    newRegistry(affordable(opts.MaxConnections, openFiles())),
 		refusals: rate.Sometimes{First: 1, Interval: 10 * time.Second},
+		failures: rate.Sometimes{First: 1, Interval: 10 * time.Second},
 	}
 	for _, name := range opts.Signatures {
 		s.known[[frame.SignatureSize]byte([]byte(name))] = signature{name, s.frame(name, proatm.Result(code.OK, ""))}
@@ -97,6 +99,10 @@ func (s *Server) Paused() bool { return s.paused.Load() }
 // within StopTimeout, of which the last fifth is for those whose Recorder had to
 // be told to give up. Serve closes ln. Call it once.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	if limit := s.conns.limit; limit < s.opts.MaxConnections {
+		s.log.Warn().Int("max_connections", s.opts.MaxConnections).Int("limit", limit).Int("open_files", openFiles()).
+			Msg("fewer connections than configured: half of the files that the process may open are for the store and the sinks")
+	}
 	owed, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	var wg sync.WaitGroup
@@ -145,7 +151,7 @@ func (s *Server) acceptAll(ctx, owed context.Context, ln net.Listener, wg *sync.
 		case errors.Is(err, net.ErrClosed), ctx.Err() != nil:
 			return nil
 		default:
-			if failures++; failures > maxAcceptFailures {
+			if failures++; failures > maxAcceptFailures && !shortage(err) {
 				return fmt.Errorf("accept on %s: %w", ln.Addr(), err)
 			}
 			s.acceptFailed(ctx, err, failures)
@@ -153,14 +159,23 @@ func (s *Server) acceptAll(ctx, owed context.Context, ln net.Listener, wg *sync.
 	}
 }
 
-// About half a minute of nothing but failures ends the port.
-const maxAcceptFailures = 40
+// Failures in a row, about a minute of them, that end the port: the listener is
+// broken. To run out of files or memory for a while is none of these.
+const maxAcceptFailures = 240
 
-// acceptFailed makes room (files may have run out) and pauses before the next try.
+// acceptFailed makes room (files may have run out) and pauses before the next try:
+// not for long, since those who wait to be accepted may be good terminals.
 func (s *Server) acceptFailed(ctx context.Context, err error, failures int) {
 	displaced := s.conns.makeRoom()
-	s.bad.Error().Err(err).Bool("displaced", displaced).Msg("terminal port: accept failed")
-	pause := time.NewTimer(min(5*time.Millisecond<<min(failures, 10), time.Second))
+	s.failures.Do(func() {
+		s.log.Error().Err(err).Bool("displaced", displaced).Msg("terminal port: accept failed")
+	})
+	wait := min(time.Millisecond<<min(failures, 8), 250*time.Millisecond)
+	if displaced {
+		s.count.displaced.Add(1)
+		wait = time.Millisecond
+	}
+	pause := time.NewTimer(wait)
 	defer pause.Stop()
 	select {
 	case <-ctx.Done():
@@ -180,15 +195,37 @@ func (s *Server) admit(ctx context.Context, nc net.Conn, wg *sync.WaitGroup) {
 		return
 	}
 	c := &conn{Conn: nc, server: s, may: may}
-	ok, displaced := s.conns.add(c)
-	if !ok {
+	if !s.enter(ctx, c) {
 		_ = nc.Close()
 		return
 	}
 	s.count.accepted.Add(1)
+	wg.Go(func() { c.serve(ctx) })
+}
+
+// enter gives a connection its place, and waits for it if need be. False = the
+// port is stopping.
+func (s *Server) enter(ctx context.Context, c *conn) bool {
+	for {
+		ok, displaced, wait := s.conns.add(c)
+		s.told(displaced)
+		if !ok || wait <= 0 {
+			return ok
+		}
+		limit := time.NewTimer(wait)
+		select {
+		case <-s.conns.freed:
+		case <-limit.C:
+		case <-ctx.Done():
+		}
+		limit.Stop()
+	}
+}
+
+// told counts and logs the displaced.
+func (s *Server) told(displaced int) {
 	if displaced > 0 {
 		s.count.displaced.Add(int64(displaced))
-		s.bad.Warn().Int("limit", s.opts.MaxConnections).Msg("connection limit reached: the oldest waiting one was displaced")
+		s.bad.Warn().Int("limit", s.conns.limit).Msg("connection limit reached: the oldest waiting one was displaced")
 	}
-	wg.Go(func() { c.serve(ctx) })
 }

@@ -119,17 +119,56 @@ func (l *scarce) Accept() (net.Conn, error) {
 	return l.Listener.Accept()
 }
 
-// Running out of files does not end the port.
+func (l *scarce) fail(times int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.failures = times
+}
+
+// Running out of files does not end the port, however often it is tried; each time
+// the oldest that waits makes room. The log tells it once.
 func TestAcceptFailures(t *testing.T) {
 	t.Parallel()
 	ln, err := Listen(context.Background(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := startOn(t, &scarce{Listener: ln, failures: 4}, Options{}, &notebook{})
+	l := &scarce{Listener: ln}
+	p := startOn(t, l, Options{}, &notebook{})
+	for range maxAcceptFailures + 10 {
+		p.dialAdmitted()
+	}
+	<-time.After(maxGrace) // their age is the input here
+	l.fail(maxAcceptFailures + 5)
+	p.dialAdmitted() // ends the Accept that is under way
 	p.dial().send(wire("URAL", good)).want(code.OK)
-	if n := strings.Count(p.log.String(), "accept failed"); n != 4 {
+	if n := strings.Count(p.log.String(), "accept failed"); n != 1 {
 		t.Errorf("%d failures logged", n)
+	}
+	if n := p.Stats().Displaced; n != maxAcceptFailures+5 {
+		t.Errorf("%d displaced", n)
+	}
+}
+
+// A listener that is broken ends the port.
+func TestShortage(t *testing.T) {
+	t.Parallel()
+	for err, want := range map[error]bool{syscall.EMFILE: true, syscall.ENFILE: true, syscall.ENOBUFS: true, syscall.ENOMEM: true, syscall.EINVAL: false, errBroken: false} {
+		if got := shortage(&net.OpError{Op: "accept", Err: err}); got != want {
+			t.Errorf("%v: %t", err, got)
+		}
+	}
+}
+
+// Half of the files are for others: a store that cannot open a file freezes.
+func TestAffordable(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ connections, files, want int }{
+		{1024, 0, 1024}, {1024, 1 << 20, 1024}, {1024, 2048, 1024}, {1024, 1024, 512}, {100, 1024, 100}, {1024, 64, 32}, {5, 1, 1},
+	} {
+		if got := affordable(c.connections, c.files); got != c.want {
+			t.Errorf("%d connections, %d files: %d, want %d", c.connections, c.files, got, c.want)
+		}
 	}
 }
 
