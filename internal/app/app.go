@@ -16,6 +16,7 @@ import (
 	"vestnik/internal/broker"
 	"vestnik/internal/cli"
 	"vestnik/internal/config"
+	"vestnik/internal/health"
 )
 
 // together runs parts until the first returns, stops the others, waits for
@@ -43,6 +44,7 @@ type place struct {
 	connect connector
 	feeds   feeds // short cuts, where the edge hosts it
 	hosted  bool  // by an edge, with which it ends
+	board   *health.Board
 }
 
 // stopper is what the verb stop does: nothing for a part that is hosted.

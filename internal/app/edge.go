@@ -18,6 +18,7 @@ import (
 	"vestnik/internal/control"
 	"vestnik/internal/event"
 	"vestnik/internal/frame"
+	"vestnik/internal/health"
 	"vestnik/internal/journal"
 	"vestnik/internal/proatm"
 	"vestnik/internal/terminal"
@@ -49,7 +50,9 @@ type Serving struct {
 func RunEdge(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready func(Serving)) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	e, err := openEdge(ctx, cfg, log)
+	board, stopHealth := serveHealth(ctx, cfg, log, "edge", hostedParts(cfg)...)
+	defer stopHealth()
+	e, err := openEdge(ctx, cfg, log, board)
 	if err != nil {
 		return err
 	}
@@ -63,6 +66,7 @@ func RunEdge(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready 
 	if err != nil {
 		return err
 	}
+	defer board.Join(e.health())()
 	log.Info().Str("terminal", ln.Addr().String()).Str("nats", e.broker.ClientURL()).Str("store", e.broker.Dir).
 		Str("atm", cfg.ATM).Strs("hosted", cfg.Run).Msg("ready")
 	ready(Serving{ln.Addr(), e.broker.ClientURL(), e.broker.Connect})
@@ -85,13 +89,15 @@ type edge struct {
 	journal *journal.Journal
 	server  *terminal.Server
 	feeds   feeds
+	board   *health.Board
+	meters  edgeMeters
 	loss    string // what was found lost at the start, "" = nothing
 }
 
 // openEdge starts the broker, makes EVENTS and puts journal and port together;
 // nothing is listened to yet.
-func openEdge(ctx context.Context, cfg *config.Config, log zerolog.Logger) (_ *edge, err error) {
-	e := &edge{cfg: cfg, log: log}
+func openEdge(ctx context.Context, cfg *config.Config, log zerolog.Logger, board *health.Board) (_ *edge, err error) {
+	e := &edge{cfg: cfg, log: log, board: board, meters: newEdgeMeters(board)}
 	defer func() {
 		if err != nil {
 			e.close()
@@ -113,11 +119,12 @@ func openEdge(ctx context.Context, cfg *config.Config, log zerolog.Logger) (_ *e
 		return nil, err
 	}
 	e.feeds = newFeeds(cfg)
-	e.journal = journal.New(e.js, journal.Options{Committed: e.feeds.committed()})
+	e.journal = journal.New(e.js, journal.Options{Committed: e.feeds.committed(), Observe: e.meters.commit})
 	opts, err := terminalOptions(cfg, log)
 	if err != nil {
 		return nil, err
 	}
+	opts.Answered = e.meters.answered
 	e.server = terminal.New(opts, e.journal)
 	last, heartbeat := e.lastSeen(ctx)
 	e.server.Recall(last, heartbeat)
@@ -161,7 +168,7 @@ func terminalOptions(cfg *config.Config, log zerolog.Logger) (terminal.Options, 
 // hosted are the parts that run inside this process: the same code as in
 // processes of their own.
 func (e *edge) hosted() []func(context.Context) error {
-	at := place{connect: inside(e.broker), feeds: e.feeds, hosted: true}
+	at := place{connect: inside(e.broker), feeds: e.feeds, hosted: true, board: e.board}
 	var parts []func(context.Context) error
 	if e.cfg.Hosts("router") {
 		log := e.log.With().Str("part", "router").Logger()

@@ -23,7 +23,9 @@ import (
 
 // Router runs the router and the keeper until ctx ends.
 func Router(ctx context.Context, cfg *config.Config, log zerolog.Logger) error {
-	return runRouter(ctx, cfg, log, place{connect: remote(cfg, log)})
+	board, stop := serveHealth(ctx, cfg, log, "router", "router")
+	defer stop()
+	return runRouter(ctx, cfg, log, place{connect: remote(cfg, log), board: board})
 }
 
 func runRouter(ctx context.Context, cfg *config.Config, log zerolog.Logger, at place) error {
@@ -53,7 +55,8 @@ func runRouter(ctx context.Context, cfg *config.Config, log zerolog.Logger, at p
 	r := router.New(nc, set, router.Options{Signatures: signatures, Load: load, Events: at.feeds.events, Queues: at.feeds.queues, Log: log})
 	k := keeper.New(js, r, keeper.Options{Sinks: cfg.SinkNames(), KeepAge: cfg.Store.KeepAge, KeepBytes: cfg.Store.KeepBytes,
 		DiscardLow: cfg.Store.WhenFull == "discard_low", PurgeOnStart: cfg.Store.PurgeDeliveredOnStart,
-		SyncInterval: broker.SyncInterval(), Log: log.With().Str("part", "keeper").Logger()})
+		SyncInterval: broker.SyncInterval(), Owed: at.board != nil, Log: log.With().Str("part", "keeper").Logger()})
+	defer at.board.Join(routerHealth(nc, js, r, k))()
 	log.Info().Int("rules", len(set.Rules)).Str("file", cfg.Rules).Msg("ready")
 	return together(ctx, r.Run, k.Run,
 		func(ctx context.Context) error { return watchRules(ctx, cfg.Rules, r, log) },

@@ -93,7 +93,9 @@ func (s *session) loop(ctx, up context.Context) error {
 	inputs, failed := s.read(up)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
+	defer s.stats.beat.Store(0)
 	for {
+		s.stats.beat.Store(int64(time.Since(begun)))
 		if err := s.releaseDue(up); err != nil {
 			return err
 		}
@@ -284,6 +286,7 @@ func (s *session) change(ctx context.Context, set *rules.Set) error {
 	}
 	s.policy = p
 	s.set.Store(set)
+	s.stats.rulesAt.Store(time.Now().UnixMilli())
 	s.opts.Log.Info().Str("rules", set.Digest()).Int("count", len(set.Rules)).Str("file", set.File()).Msg("rules in force")
 	return s.w.flush(ctx)
 }
