@@ -22,12 +22,12 @@ func serveHealth(ctx context.Context, cfg *config.Config, log zerolog.Logger, pr
 	if listen == "" {
 		return nil, func() {}
 	}
-	b := health.NewBoard(parts...)
+	b := health.NewBoard(log, parts...)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		b.Serve(ctx, listen, log)
+		b.Serve(ctx, listen)
 	}()
 	self := selfHealth(program, cfg)
 	leave := b.Join(self)

@@ -14,6 +14,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/rs/zerolog"
 )
 
 // Level is what a check that fails means.
@@ -55,15 +57,19 @@ type Result struct {
 // one that nobody looks at: Join does nothing.
 type Board struct {
 	expected []string
+	log      zerolog.Logger
 
 	mu     sync.Mutex
 	parts  map[string]*Part
 	starts map[string]int // how often a part has begun in this process
 	since  map[string]turn
+	moved  int // how often a part has come or gone
 
 	looking sync.Mutex // one look at a time, however many ask
 	looked  time.Time
+	seen    int // moved, at that time
 	results []Result
+	ready   bool
 }
 
 // turn is when a check came to its present result.
@@ -73,9 +79,9 @@ type turn struct {
 }
 
 // NewBoard makes a board for a process that has all of the parts named: until they
-// have joined it is not ready.
-func NewBoard(parts ...string) *Board {
-	return &Board{expected: parts, parts: map[string]*Part{}, starts: map[string]int{}, since: map[string]turn{}}
+// have joined it is not ready. The log is told when it becomes ready and when it is so no more.
+func NewBoard(log zerolog.Logger, parts ...string) *Board {
+	return &Board{expected: parts, log: log, parts: map[string]*Part{}, starts: map[string]int{}, since: map[string]turn{}}
 }
 
 // Join puts a part on the board, in the place of one of the same name, until leave
@@ -88,11 +94,13 @@ func (b *Board) Join(p Part) (leave func()) {
 	defer b.mu.Unlock()
 	b.parts[p.Name] = &p
 	b.starts[p.Name]++
+	b.moved++
 	return func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		if b.parts[p.Name] == &p {
 			delete(b.parts, p.Name)
+			b.moved++
 		}
 	}
 }
@@ -111,7 +119,7 @@ func (b *Board) present() []*Part {
 
 const (
 	checkLimit = 2 * time.Second
-	fresh      = 100 * time.Millisecond // a look so young is as good as a new one
+	fresh      = 50 * time.Millisecond // a look so young is as good as a new one
 )
 
 // Look runs all checks to their end, whatever becomes of ctx (others share the look),
@@ -120,12 +128,29 @@ const (
 func (b *Board) Look(ctx context.Context) []Result {
 	b.looking.Lock()
 	defer b.looking.Unlock()
-	if time.Since(b.looked) < fresh {
+	b.mu.Lock()
+	moved := b.moved
+	b.mu.Unlock()
+	if time.Since(b.looked) < fresh && moved == b.seen {
 		return b.results
 	}
+	b.seen = moved
 	b.results = b.look(context.WithoutCancel(ctx), func(Check) bool { return true })
+	b.tell(Failed(b.results))
 	b.looked = time.Now()
 	return b.results
+}
+
+// tell logs that the process has become ready, or is so no more.
+func (b *Board) tell(failed []Result) {
+	was := b.ready
+	b.ready = len(failed) == 0
+	switch {
+	case was && !b.ready:
+		b.log.Warn().Str("why", text(failed)).Msg("health: does not do its job now")
+	case !was && b.ready:
+		b.log.Info().Msg("health: does its job")
+	}
 }
 
 // Stuck runs the checks of being alive alone, which ask nobody else; it returns

@@ -6,7 +6,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/rs/zerolog"
 )
 
 // prefix of the names of all metrics of ours.
@@ -99,10 +98,7 @@ var (
 
 // collector hands the parts that are on the board to Prometheus. It describes
 // nothing: parts come and go.
-type collector struct {
-	board *Board
-	log   zerolog.Logger
-}
+type collector struct{ board *Board }
 
 func (collector) Describe(chan<- *prometheus.Desc) {}
 
@@ -128,7 +124,7 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 func (c collector) one(ctx context.Context, p *Part, to chan<- prometheus.Metric) {
 	defer func() {
 		if x := recover(); x != nil {
-			c.log.Error().Interface("panic", x).Str("part", p.Name).Msg("metrics of a part cannot be read")
+			c.board.log.Error().Interface("panic", x).Str("part", p.Name).Msg("metrics of a part cannot be read")
 		}
 	}()
 	if p.Metrics != nil {
@@ -138,8 +134,8 @@ func (c collector) one(ctx context.Context, p *Part, to chan<- prometheus.Metric
 
 // registry is a process's own: the library's global one would gather what other
 // libraries put there.
-func (b *Board) registry(log zerolog.Logger) *prometheus.Registry {
+func (b *Board) registry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
-	r.MustRegister(collector{b, log}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(collector{b}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return r
 }

@@ -31,20 +31,20 @@ const (
 // Serve answers on an address until ctx ends. It never fails: a port that cannot be
 // had is told in the log and tried again, for the process has better things to do
 // than to be monitored. The log says where it listens.
-func (b *Board) Serve(ctx context.Context, listen string, log zerolog.Logger) {
+func (b *Board) Serve(ctx context.Context, listen string) {
 	var wg sync.WaitGroup
-	wg.Go(func() { b.watch(ctx, log) })
+	wg.Go(func() { b.watch(ctx) })
 	defer wg.Wait()
-	ln := listening(ctx, listen, log)
+	ln := listening(ctx, listen, b.log)
 	if ln == nil {
 		return
 	}
-	srv := &http.Server{Handler: b.Handler(log), MaxHeaderBytes: maxHeader, ReadHeaderTimeout: readLimit, ReadTimeout: readLimit,
+	srv := &http.Server{Handler: b.Handler(), MaxHeaderBytes: maxHeader, ReadHeaderTimeout: readLimit, ReadTimeout: readLimit,
 		WriteTimeout: writeLimit, IdleTimeout: idleLimit, ErrorLog: nothing(), BaseContext: func(net.Listener) context.Context { return ctx }}
 	stop := context.AfterFunc(ctx, func() { _ = srv.Close() }) // an answer cut off is asked for again
 	defer stop()
 	if err := srv.Serve(&bounded{ln, make(chan struct{}, maxConnections)}); !errors.Is(err, http.ErrServerClosed) {
-		log.Error().Err(err).Msg("the health port has ended")
+		b.log.Error().Err(err).Msg("the health port has ended")
 	}
 }
 
@@ -76,22 +76,12 @@ func loopback(a net.Addr) bool {
 	return err == nil && p.Addr().Unmap().IsLoopback()
 }
 
-// watch looks once a second, so that since is right whoever asks, and the log
-// tells when it turns.
-func (b *Board) watch(ctx context.Context, log zerolog.Logger) {
+// watch looks once a second, so that since is right whoever asks.
+func (b *Board) watch(ctx context.Context) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	for ready, known := false, false; ; known = true {
-		failed := Failed(b.Look(ctx))
-		switch {
-		case ctx.Err() != nil:
-			return
-		case known && ready && len(failed) > 0:
-			log.Warn().Str("why", text(failed)).Msg("health: does not do its job now")
-		case known && !ready && len(failed) == 0:
-			log.Info().Msg("health: does its job")
-		}
-		ready = len(failed) == 0
+	for {
+		b.Look(ctx)
 		select {
 		case <-ctx.Done():
 			return
@@ -101,12 +91,12 @@ func (b *Board) watch(ctx context.Context, log zerolog.Logger) {
 }
 
 // Handler answers the four paths.
-func (b *Board) Handler(log zerolog.Logger) http.Handler {
+func (b *Board) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) { answer(w, b.Stuck(r.Context())) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { answer(w, Failed(b.Look(r.Context()))) })
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { tell(w, b.Look(r.Context())) })
-	mux.Handle("GET /metrics", promhttp.HandlerFor(b.registry(log), promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError, ErrorLog: failures{log}}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(b.registry(), promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError, ErrorLog: failures{b.log}}))
 	return mux
 }
 
