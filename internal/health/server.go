@@ -24,7 +24,7 @@ const (
 	readLimit      = 5 * time.Second
 	writeLimit     = 10 * time.Second
 	idleLimit      = time.Minute
-	listenAgain    = 5 * time.Second
+	listenAgain    = time.Second
 	lookEvery      = time.Second
 )
 
