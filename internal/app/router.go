@@ -52,8 +52,14 @@ func runRouter(ctx context.Context, cfg *config.Config, log zerolog.Logger, at p
 	for _, s := range cfg.Terminal.Signatures {
 		signatures[s.Name] = s.Sinks
 	}
-	r := router.New(nc, set, router.Options{Signatures: signatures, Load: load, Events: at.feeds.events, Queues: at.feeds.queues, Log: log})
-	k := keeper.New(js, r, keeper.Options{Sinks: cfg.SinkNames(), KeepAge: cfg.Store.KeepAge, KeepBytes: cfg.Store.KeepBytes,
+	opts := router.Options{Signatures: signatures, Load: load, Events: at.feeds.events, Queues: at.feeds.queues, Log: log}
+	var k *keeper.Keeper
+	if at.board != nil {
+		opts.Queued = func(sink, lane string, seq uint64, id string) { k.Queued(sink, lane, seq, id) }
+		opts.Doubt = func() { k.Doubt() }
+	}
+	r := router.New(nc, set, opts)
+	k = keeper.New(js, r, keeper.Options{Sinks: cfg.SinkNames(), KeepAge: cfg.Store.KeepAge, KeepBytes: cfg.Store.KeepBytes,
 		DiscardLow: cfg.Store.WhenFull == "discard_low", PurgeOnStart: cfg.Store.PurgeDeliveredOnStart,
 		SyncInterval: broker.SyncInterval(), Owed: at.board != nil, Log: log.With().Str("part", "keeper").Logger()})
 	defer at.board.Join(routerHealth(nc, js, r, k))()

@@ -41,7 +41,7 @@ type Options struct {
 	SyncInterval time.Duration // how long ROUTE may stay unsynced, default 2 s
 	Every        time.Duration // between rounds, default 1 min
 	Outcomes     int           // a round earlier after so many, default 10,000
-	Owed         bool          // look twice a second for what each sink owes
+	Owed         bool          // look twice a second for what each sink owes; the router must tell: Queued, Doubt
 	Now          func() time.Time
 	Log          zerolog.Logger
 }
@@ -80,6 +80,8 @@ type Keeper struct {
 	mu    sync.Mutex
 	stats Stats
 	owed  map[string]Owed
+
+	told told
 }
 
 // Stats are what was removed since the program started.
@@ -136,12 +138,12 @@ type session struct {
 	*Keeper
 	events, route, done jetstream.Stream
 	sinks               map[string]*ledger
-	before              markers             // of the round before
-	seen                uint64              // the last message of DONE read
-	end                 uint64              // of EVENTS when the session began
-	looked              bool                // for outcomes of events that ROUTE does not have
-	heads               map[string]*[3]head // by sink
-	current             bool                // what DONE held when the session began is known
+	before              markers               // of the round before
+	seen                uint64                // the last message of DONE read
+	end                 uint64                // of EVENTS when the session began
+	looked              bool                  // for outcomes of events that ROUTE does not have
+	heads               map[string]*laneHeads // by sink
+	current             bool                  // what DONE held when the session began is known
 }
 
 // markers are noted in one round and used in the next: by then they are synced.
@@ -153,7 +155,7 @@ type markers struct {
 }
 
 func (k *Keeper) session(ctx context.Context) error {
-	s := &session{Keeper: k, sinks: map[string]*ledger{}, heads: map[string]*[3]head{}}
+	s := &session{Keeper: k, sinks: map[string]*ledger{}, heads: map[string]*laneHeads{}}
 	for _, open := range []struct {
 		name string
 		to   *jetstream.Stream

@@ -3,6 +3,7 @@ package keeper
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -51,31 +52,38 @@ func (s *session) looks() (<-chan time.Time, func()) {
 	return t.C, t.Stop
 }
 
-// head is how far a lane has been looked through: everything before seq is
-// resolved.
+// head is how far a lane has been looked through: everything up to seq is
+// resolved, but for the message seq itself if it has an id.
 type head struct {
 	seq      uint64
-	id       string // of the message seq, which is not resolved; "" = seq is not in the way
+	id       string
 	received time.Time
 }
 
+// laneHeads are the heads of a sink's lanes.
+type laneHeads [3]head
+
 // look finds the first event of each lane that is not resolved. While that stays
-// so, as it does in an outage, nothing is read; else each header is read once.
+// so, as it does in an outage, nothing is read; nor while the router tells of every
+// message as it writes it.
 func (s *session) look(ctx context.Context) error {
 	info, err := s.route.Info(ctx)
 	if err != nil {
 		return fmt.Errorf("look up ROUTE: %w", err)
+	}
+	if s.told.doubted() {
+		clear(s.heads)
 	}
 	now := s.opts.Now()
 	for name, l := range s.sinks {
 		o := Owed{Aside: l.aside(), Looked: now}
 		heads := s.heads[name]
 		if heads == nil {
-			heads = new([3]head)
+			heads = new(laneHeads)
 			s.heads[name] = heads
 		}
 		for i, lane := range streams.Lanes {
-			if err := s.advance(ctx, &heads[i], streams.OutLane(name, lane), l, info.State.LastSeq); err != nil {
+			if err := s.advance(ctx, &heads[i], laneOf{name, lane}, l, info.State.LastSeq); err != nil {
 				return err
 			}
 			if h := &heads[i]; h.id != "" && (o.Queued.IsZero() || h.received.Before(o.Queued)) {
@@ -91,16 +99,17 @@ func (s *session) look(ctx context.Context) error {
 
 // advance moves a lane's head to the first message that is not resolved; last is
 // ROUTE's last sequence.
-func (s *session) advance(ctx context.Context, h *head, subject string, l *ledger, last uint64) error {
-	if last < h.seq {
-		*h = head{} // a power cut took ROUTE's end off
-	}
-	switch {
-	case h.id != "" && !l.resolved(h.id), h.id == "" && h.seq == last:
+func (s *session) advance(ctx context.Context, h *head, lane laneOf, l *ledger, last uint64) error {
+	if h.id != "" && !l.resolved(h.id) {
 		return nil
 	}
-	next := head{seq: last}
-	from := streams.From{Subjects: []string{subject}, Seq: h.seq + 1, Headers: true}
+	h.id = ""
+	if s.told.follow(lane, h, l) || h.seq == last {
+		return nil
+	}
+	s.told.begin(lane, last)
+	next := head{seq: max(h.seq, last)}
+	from := streams.From{Subjects: []string{streams.OutLane(lane.sink, lane.lane)}, Seq: h.seq + 1, Headers: true}
 	err := streams.Scan(ctx, s.js, streams.Route, from, func(m jetstream.Msg) error {
 		id := m.Headers().Get("ce-id")
 		next.seq = max(next.seq, streams.Seq(m))
@@ -115,4 +124,16 @@ func (s *session) advance(ctx context.Context, h *head, subject string, l *ledge
 	}
 	*h = next
 	return nil
+}
+
+// passed notes that a lane's messages before upto are removed: the ledger may
+// have forgotten their events by the next look.
+func (s *session) passed(sink, lane string, upto uint64) {
+	heads := s.heads[sink]
+	if heads == nil {
+		return
+	}
+	if h := &heads[slices.Index(streams.Lanes, lane)]; h.seq < upto {
+		*h = head{seq: upto - 1}
+	}
 }

@@ -13,9 +13,10 @@ import (
 // outcome, and what is set aside; across purges and a restart of the keeper.
 func TestOwed(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1<<20)
+	w := &teller{world: newWorld(t, 1<<20)}
 	opts := keeper.Options{Owed: true, Every: time.Second}
 	k, stop := w.start(opts)
+	w.k = k
 	want := func(what string, queued, aside string) {
 		t.Helper()
 		q, a := event.ReceivedAt(queued), event.ReceivedAt(aside)
@@ -43,6 +44,7 @@ func TestOwed(t *testing.T) {
 	}
 	stop()
 	k, _ = w.start(opts)
+	w.k = k
 	for o, ok := k.Owed()["uralsib"]; ; o, ok = k.Owed()["uralsib"] {
 		if ok && (!o.Queued.Equal(event.ReceivedAt(second)) || !o.Aside.Equal(event.ReceivedAt(first))) {
 			t.Fatalf("after a restart %+v", o)
@@ -70,4 +72,70 @@ func TestOwedOff(t *testing.T) {
 	if o := k.Owed(); len(o) > 0 {
 		t.Errorf("%v", o)
 	}
+}
+
+// teller is a router that tells the keeper of what it puts into the queue.
+type teller struct {
+	*world
+	k *keeper.Keeper
+}
+
+func (w *teller) out(lane string) string {
+	w.t.Helper()
+	id := w.world.out(lane)
+	route, err := w.js.Stream(w.t.Context(), streams.Route)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.k.Queued("uralsib", lane, route.CachedInfo().State.LastSeq, id)
+	return id
+}
+
+// What was owed at one look may be delivered, removed and forgotten by the next.
+func TestOwedThenRemoved(t *testing.T) {
+	t.Parallel()
+	w := &teller{world: newWorld(t, 1<<20)}
+	w.k = w.run(keeper.Options{Owed: true, Every: 5 * time.Millisecond})
+	owes := func(id string) {
+		t.Helper()
+		waitFor(t, func() bool {
+			o, ok := w.k.Owed()["uralsib"]
+			return ok && o.Queued.Equal(event.ReceivedAt(id))
+		})
+	}
+	for range 3 {
+		id := w.out(streams.Normal)
+		owes(id)
+		w.outcome(id, streams.StateDelivered)
+		before := w.k.Stats().Queue
+		w.outcome(w.out(streams.Normal), streams.StateDelivered)
+		waitFor(t, func() bool { return w.k.Stats().Queue > before })
+		time.Sleep(2 * time.Millisecond) // ids have milliseconds
+	}
+	owes("")
+	w.k.Doubt()
+	owes(w.out(streams.Low))
+}
+
+// The router tells of far more than is remembered: what follows is read from ROUTE.
+func TestOwedFarBehind(t *testing.T) {
+	t.Parallel()
+	w := &teller{world: newWorld(t, 1<<20)}
+	w.k = w.run(keeper.Options{Owed: true, Every: time.Hour})
+	first := w.out(streams.Normal)
+	owes := func(id string) {
+		t.Helper()
+		waitFor(t, func() bool {
+			o, ok := w.k.Owed()["uralsib"]
+			return ok && o.Queued.Equal(event.ReceivedAt(id))
+		})
+	}
+	owes(first)
+	time.Sleep(2 * time.Millisecond) // ids have milliseconds
+	second := w.out(streams.Normal)
+	for i := range 20_000 { // written elsewhere, as it were
+		w.k.Queued("uralsib", streams.Normal, uint64(100+i), "not read")
+	}
+	w.outcome(first, streams.StateDelivered)
+	owes(second)
 }

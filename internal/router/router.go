@@ -53,6 +53,10 @@ type Options struct {
 	// Queues, for sinks in the same process, save them reading ROUTE.
 	Events *streams.Feed[[]*event.Event]
 	Queues map[Queue]*streams.Feed[event.Queued]
+	// Queued, if set, is told of each message put into a sink's queue, in order;
+	// Doubt, that ROUTE may not have taken all that Queued was told of.
+	Queued func(sink, lane string, seq uint64, id string)
+	Doubt  func()
 	// Now is the clock, time.Now if nil. It must carry the monotonic reading.
 	Now func() time.Time
 	Log zerolog.Logger

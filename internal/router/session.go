@@ -83,6 +83,9 @@ func (s *session) open(ctx context.Context) error {
 		s.queued[q] = info.State.LastSeq
 		f.Doubt() // the last session may have written what it did not hand on
 	}
+	if s.opts.Doubt != nil {
+		s.opts.Doubt()
+	}
 	s.w, err = newWriter(s.nc, info.State.LastSeq)
 	return err
 }
@@ -259,6 +262,9 @@ func (s *session) out(ctx context.Context, e *event.Event, sink string, ttl int,
 		return err
 	}
 	s.stats.routed.Add(1)
+	if s.opts.Queued != nil {
+		s.opts.Queued(sink, e.Lane, seq, e.ID)
+	}
 	q := Queue{sink, e.Lane}
 	if f := s.opts.Queues[q]; f != nil {
 		p := streams.Part[event.Queued]{Prev: s.queued[q], Seq: seq, Size: len(e.Raw), Value: event.Queued{Event: *e, TTL: ttl, Release: release}}
