@@ -4,7 +4,7 @@ SHELL := bash
 TOOLS := PATH="$$(go env GOPATH)/bin:$$PATH"
 CORE := $$(go list ./... | grep -v /e2e$$)
 
-.PHONY: help check test race fuzz e2e crash disk outage bench build lint tools ci clean hostile
+.PHONY: help check test race fuzz e2e crash disk outage bench build lint tools ci clean hostile alerts health
 
 help: ## print this
 	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -47,6 +47,14 @@ hostile: ## hostile input, long: crowds for two minutes, 100,000 mutations, 5 mi
 bench: ## benchmarks, with the floor in the same run
 	go test -run '^$$' -bench . -benchmem $$(go list ./... | grep -v '/internal/bench$$')
 	go test -run '^$$' -bench . -benchtime 1x ./internal/bench
+
+alerts: ## the alert rules in deploy/prometheus, and the metrics that they use, with promtool
+	@bash .ci/tools
+	@bash .ci/alerts
+	VESTNIK_PROMTOOL=$$(go env GOPATH)/bin/promtool go test -count=1 -v -run HealthMetrics ./internal/e2e
+
+health: ## the age of the oldest undelivered event, through long outages
+	VESTNIK_LONG=1 go test -count=1 -v -run Health ./internal/e2e
 
 build: ## every program for linux/amd64, linux/arm64 and windows/amd64, into dist/
 	bash .ci/build

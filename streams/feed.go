@@ -95,13 +95,14 @@ func (f *Feed[T]) drop() {
 // with ctx or when the reader fails.
 func (f *Feed[T]) Follow(ctx context.Context, js jetstream.JetStream, stream string, from From,
 	message func(jetstream.Msg) error, part func(seq uint64, v T) error) error {
-	covered := max(from.Seq, 1) - 1
+	covered, caught := max(from.Seq, 1)-1, from.caught()
 	for read := true; ; {
 		if read {
 			var err error
 			if covered, err = catchUp(ctx, js, stream, from, covered, message); err != nil {
 				return err
 			}
+			caught()
 		}
 		p, ok, again := f.take(covered)
 		if read = again; read {

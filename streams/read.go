@@ -3,6 +3,7 @@ package streams
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -14,6 +15,7 @@ type From struct {
 	Seq      uint64   // the first sequence wanted; 0 = the stream's first
 	Ahead    int      // messages fetched ahead, 0 = 256
 	Headers  bool     // only headers, no data
+	Caught   func()   // called once by Follow when all that the stream held at the beginning has been handed over; nil = nobody asks
 }
 
 func (f From) ahead() int {
@@ -31,10 +33,16 @@ func Follow(ctx context.Context, js jetstream.JetStream, stream string, from Fro
 		return err
 	}
 	defer p.close()
+	caught := from.caught()
+	if p.pending == 0 {
+		caught()
+	}
 	for {
 		m, err := p.next(ctx)
 		if errors.Is(err, errSilent) {
-			err = p.again(ctx, err)
+			if err = p.again(ctx, err); err == nil && p.pending == 0 {
+				caught() // what was still to come has been removed
+			}
 		}
 		if err != nil {
 			return err
@@ -45,7 +53,17 @@ func Follow(ctx context.Context, js jetstream.JetStream, stream string, from Fro
 		if err := f(m); err != nil {
 			return err
 		}
+		if m.meta.NumPending == 0 {
+			caught()
+		}
 	}
+}
+
+func (f From) caught() func() {
+	if f.Caught == nil {
+		return func() {}
+	}
+	return sync.OnceFunc(f.Caught)
 }
 
 // scanSilence is how long a Scan waits for a message before it asks whether one

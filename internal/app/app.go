@@ -17,6 +17,7 @@ import (
 	"vestnik/internal/cli"
 	"vestnik/internal/config"
 	"vestnik/internal/control"
+	"vestnik/internal/health"
 )
 
 // together runs parts until the first returns, stops the others, waits for
@@ -45,6 +46,7 @@ type place struct {
 	feeds   feeds        // short cuts, where the edge hosts it
 	hosted  bool         // by an edge, with which it ends
 	renewal *cli.Renewal // of the process, nil where hosted
+	board   *health.Board
 }
 
 // ready tells the process that this part serves.

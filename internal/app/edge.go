@@ -12,6 +12,7 @@ import (
 	"vestnik/internal/cli"
 	"vestnik/internal/config"
 	"vestnik/internal/frame"
+	"vestnik/internal/health"
 	"vestnik/internal/terminal"
 )
 
@@ -58,11 +59,14 @@ func RunEdge(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready 
 func runEdge(ctx context.Context, cfg *config.Config, log zerolog.Logger, r *cli.Renewal, ports *terminal.Ports, ready func(Serving)) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	board, stopHealth := serveHealth(ctx, cfg, log, "edge", hostedParts(cfg)...)
+	defer stopHealth()
 	opts, err := terminalOptions(cfg, log)
 	if err != nil {
 		return err
 	}
-	e := &edge{cfg: cfg, log: log, stop: stop, renewal: r, feeds: newFeeds(cfg), intake: newIntake(), health: &StoreHealth{}, self: program("edge", cfg)}
+	e := &edge{cfg: cfg, log: log, stop: stop, renewal: r, feeds: newFeeds(cfg), intake: newIntake(), disk: &StoreHealth{}, board: board, meters: newEdgeMeters(board), self: program("edge", cfg)}
+	opts.Answered = e.meters.answered
 	e.server = terminal.New(opts, e.intake)
 	first, err := e.openStore(ctx, nil)
 	if err != nil {
@@ -81,7 +85,7 @@ func runEdge(ctx context.Context, cfg *config.Config, log zerolog.Logger, r *cli
 		Str("atm", cfg.ATM).Strs("hosted", cfg.Run).Msg("ready")
 	r.Ready()
 	ports.Tidy()
-	ready(Serving{ln.Addr(), first.broker.ClientURL(), e.line.connect, e.health})
+	ready(Serving{ln.Addr(), first.broker.ClientURL(), e.line.connect, e.disk})
 	parts := []func(context.Context) error{func(ctx context.Context) error { return e.server.Serve(ctx, ln) }}
 	return together(ctx, append(parts, e.hosted()...)...)
 }
@@ -97,7 +101,9 @@ type edge struct {
 	intake  *intake
 	feeds   feeds
 	line    line
-	health  *StoreHealth
+	disk    *StoreHealth
+	board   *health.Board
+	meters  edgeMeters
 	loss    string   // what was found lost when the store was opened, "" = nothing
 	untold  []string // critical events of the edge's own that are not stored yet
 }
@@ -124,7 +130,7 @@ func terminalOptions(cfg *config.Config, log zerolog.Logger) (terminal.Options, 
 // hosted are the parts that run inside this process: the same code as in
 // processes of their own.
 func (e *edge) hosted() []func(context.Context) error {
-	at := place{connect: e.line.connector, feeds: e.feeds, hosted: true}
+	at := place{connect: e.line.connector, feeds: e.feeds, hosted: true, board: e.board}
 	var parts []func(context.Context) error
 	if e.cfg.Hosts("router") {
 		log := e.log.With().Str("part", "router").Logger()

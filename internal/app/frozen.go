@@ -68,13 +68,13 @@ func (e *edge) reopenStore(ctx context.Context, after *broker.Server, pause *tim
 
 // freeze refuses events from now on.
 func (e *edge) freeze(reason string) {
-	e.health.freeze(reason)
+	e.disk.freeze(reason)
 	e.intake.set(nil, code.New(code.NotStored, "the store is frozen: "+reason))
 }
 
 // thawed tells of it: in the log, and by an event of the edge's own (SPEC 4).
 func (e *edge) thawed(s *store) {
-	since := e.health.thaw()
+	since := e.disk.thaw()
 	if since.IsZero() { // opened again for another reason
 		return
 	}
@@ -115,7 +115,7 @@ func (s *store) awaitDisk(ctx context.Context) error {
 			s.freeze(why.Error())
 			s.journal.Break()
 		} else if why != nil {
-			s.health.freeze(why.Error())
+			s.disk.freeze(why.Error())
 		}
 		err := broker.Probe(s.broker.Dir)
 		if err == nil {

@@ -24,7 +24,9 @@ import (
 
 // Router runs the router and the keeper until ctx ends.
 func Router(ctx context.Context, cfg *config.Config, log zerolog.Logger, r *cli.Renewal) error {
-	return runRouter(ctx, cfg, log, place{connect: remote(cfg, log), renewal: r})
+	board, stop := serveHealth(ctx, cfg, log, "router", "router")
+	defer stop()
+	return runRouter(ctx, cfg, log, place{connect: remote(cfg, log), renewal: r, board: board})
 }
 
 func runRouter(ctx context.Context, cfg *config.Config, log zerolog.Logger, at place) error {
@@ -51,10 +53,17 @@ func runRouter(ctx context.Context, cfg *config.Config, log zerolog.Logger, at p
 	for _, s := range cfg.Terminal.Signatures {
 		signatures[s.Name] = s.Sinks
 	}
-	r := router.New(nc, set, router.Options{Signatures: signatures, Load: load, Events: at.feeds.events, Queues: at.feeds.queues, Log: log})
-	k := keeper.New(js, r, keeper.Options{Sinks: cfg.SinkNames(), KeepAge: cfg.Store.KeepAge, KeepBytes: cfg.Store.KeepBytes,
+	opts := router.Options{Signatures: signatures, Load: load, Events: at.feeds.events, Queues: at.feeds.queues, Log: log}
+	var k *keeper.Keeper
+	if at.board != nil {
+		opts.Queued = func(sink, lane string, seq uint64, id string) { k.Queued(sink, lane, seq, id) }
+		opts.Doubt = func() { k.Doubt() }
+	}
+	r := router.New(nc, set, opts)
+	k = keeper.New(js, r, keeper.Options{Sinks: cfg.SinkNames(), KeepAge: cfg.Store.KeepAge, KeepBytes: cfg.Store.KeepBytes,
 		DiscardLow: cfg.Store.WhenFull == "discard_low", PurgeOnStart: cfg.Store.PurgeDeliveredOnStart,
-		SyncInterval: broker.SyncInterval(), Log: log.With().Str("part", "keeper").Logger()})
+		SyncInterval: broker.SyncInterval(), Owed: at.board != nil, Log: log.With().Str("part", "keeper").Logger()})
+	defer at.board.Join(routerHealth(nc, js, r, k))()
 	log.Info().Int("rules", len(set.Rules)).Str("file", cfg.Rules).Msg("ready")
 	at.ready()
 	return together(ctx, r.Run, k.Run,

@@ -20,7 +20,9 @@ import (
 // Sink runs the program of one sink until ctx ends.
 func Sink(name string) cli.Program {
 	return func(ctx context.Context, cfg *config.Config, log zerolog.Logger, r *cli.Renewal) error {
-		return runSink(ctx, cfg, log, name, place{connect: remote(cfg, log), renewal: r})
+		board, stop := serveHealth(ctx, cfg, log, SinkProgram(name), SinkProgram(name))
+		defer stop()
+		return runSink(ctx, cfg, log, name, place{connect: remote(cfg, log), renewal: r, board: board})
 	}
 }
 
@@ -48,6 +50,10 @@ func runSink(ctx context.Context, cfg *config.Config, log zerolog.Logger, name s
 		opts.StopTimeout = 3*set.Timeout + time.Second // connecting, sending, the answer: cut off, an event would go twice
 		opts.Retry, opts.Aside = sink.Backoff{Min: set.RetryMin, Max: set.RetryMax}, sink.Backoff{Min: set.AsideMin, Max: max(set.RetryMax, set.AsideMin)}
 	}
+	requests := newRequests(name)
+	if at.board != nil {
+		opts.Observe = requests.observe
+	}
 	r := sink.NewRunner(nc, target, opts)
 	r.SetPaused(true) // until it is known whether a pause is in force
 	self := program(SinkProgram(name), cfg)
@@ -59,6 +65,7 @@ func runSink(ctx context.Context, cfg *config.Config, log zerolog.Logger, name s
 		}
 		return r.Run(ctx)
 	}
+	defer at.board.Join(sinkHealth(nc, name, r, requests))()
 	log.Info().Bool("address", target != nil).Msg("ready")
 	at.ready()
 	return together(ctx, deliver,

@@ -64,10 +64,10 @@ func (s *store) status(ctx context.Context) (any, error) {
 		}
 	}
 	var frozen *Frozen
-	if since, reason := s.health.Frozen(); !since.IsZero() {
+	if since, reason := s.disk.Frozen(); !since.IsZero() {
 		frozen = &Frozen{since.UTC(), reason}
 	}
-	return EdgeStatus{Program: s.self.now(s.renewal), ATM: s.cfg.ATM, Loss: s.loss, Frozen: frozen, Restarts: s.health.Restarts(),
+	return EdgeStatus{Program: s.self.now(s.renewal), ATM: s.cfg.ATM, Loss: s.loss, Frozen: frozen, Restarts: s.disk.Restarts(),
 		Terminal: TerminalStatus{s.cfg.Terminal.Listen, answered, t.Connections, s.server.Paused(), t.LastEvent, t.LastHeartbeat},
 		Events:   StreamStatus{info.State.Msgs, info.State.Bytes, info.Config.MaxBytes, info.State.FirstTime, info.State.LastTime}}, nil
 }

@@ -63,7 +63,7 @@ func (e *edge) openStore(ctx context.Context, after *broker.Server) (_ *store, e
 // record starts the journal and opens the intake and the line.
 func (s *store) record() {
 	s.feeds.doubt() // EVENTS may hold what the journal before did not hand on
-	s.journal = journal.New(s.js, journal.Options{Committed: s.feeds.committed()})
+	s.journal = journal.New(s.js, journal.Options{Committed: s.feeds.committed(), Observe: s.meters.commit})
 	var recording context.Context
 	recording, s.stopped = context.WithCancel(context.Background())
 	s.written = make(chan error, 1)
@@ -75,6 +75,7 @@ func (s *store) record() {
 // run serves until ctx ends, or until the store is frozen and its disk is well
 // again: then it returns true.
 func (s *store) run(ctx context.Context) bool {
+	defer s.board.Join(s.health())()
 	err := together(ctx, s.pauses, s.tell, s.control, s.watch)
 	if errors.Is(err, errWritable) {
 		return true

@@ -51,7 +51,7 @@ func notStarted(context.Context, *config.Config, zerolog.Logger, *Renewal) error
 
 func TestRunGetsItsConfiguration(t *testing.T) {
 	t.Parallel()
-	path := put(t, good+"health { }\n")
+	path := put(t, good+"mailbox { }\n")
 	var atm string
 	r := runs(func(_ context.Context, cfg *config.Config, log zerolog.Logger, _ *Renewal) error {
 		atm = cfg.ATM
@@ -61,7 +61,7 @@ func TestRunGetsItsConfiguration(t *testing.T) {
 	if r.code != 0 || atm != "00000040" || r.out != "" {
 		t.Errorf("code %d, atm %q, out %q, %s", r.code, atm, r.out, r.errors)
 	}
-	for _, want := range []string{`"message":"starting"`, `"digest":"sha256:`, "health: not used by this version", `"message":"ready"`} {
+	for _, want := range []string{`"message":"starting"`, `"digest":"sha256:`, "mailbox: not used by this version", `"message":"ready"`} {
 		if !strings.Contains(r.errors, want) {
 			t.Errorf("no %s in\n%s", want, r.errors)
 		}
@@ -111,13 +111,13 @@ func TestHelpGoesToStandardOutput(t *testing.T) {
 // -t tells everything that is wrong: the files that are named, and the program's own checks.
 func TestTestTellsAll(t *testing.T) {
 	t.Parallel()
-	path := put(t, good+"nats { creds: \"none.creds\" }\nhealth { }\n")
+	path := put(t, good+"nats { creds: \"none.creds\" }\nmailbox { }\n")
 	var errs bytes.Buffer
 	code := Run(context.Background(), "edge", []string{"-t", "-c", path}, &errs, &errs, notStarted,
 		func(*config.Config) error { return errors.New("rules.xml:1:1: bad") },
 		func(*config.Config) error { return nil })
 	none := filepath.Join(filepath.Dir(path), "none.creds")
-	want := path + ":4:1: health: not used by this version\n" + path + ":3:8: nats.creds: " + none + ": no such file\nrules.xml:1:1: bad\n"
+	want := path + ":4:1: mailbox: not used by this version\n" + path + ":3:8: nats.creds: " + none + ": no such file\nrules.xml:1:1: bad\n"
 	if code != 1 || errs.String() != want {
 		t.Errorf("code %d\ngot  %s\nwant %s", code, &errs, want)
 	}

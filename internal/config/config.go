@@ -19,6 +19,7 @@ type Config struct {
 	Run      []string // parts hosted in the edge: router, uralsib, proxima
 	Store    Store
 	Log      Log
+	Health   Health
 
 	// Accepted for the parts that later versions bring; see Warnings.
 	CommandsFolder string

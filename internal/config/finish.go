@@ -17,6 +17,7 @@ func (r *reader) finish() {
 	r.plainPort()
 	r.tls()
 	r.retries()
+	r.healthPorts()
 	if p := r.c.Sinks.Proxima; p != nil && p.Batch && p.Format == "plain" {
 		r.problems.add(r.c.at("sinks.proxima.batch"), "batch: goes with format structured only")
 	}

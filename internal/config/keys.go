@@ -47,7 +47,7 @@ func top(c *Config, old *registry) []setting {
 		is("RemoteMonitoringTimeoutSec", later(&old.timeout)),
 		is("RemoteCommandsUrl", later(&old.commands)),
 		is("commands_folder", unused(file(&c.CommandsFolder))),
-		is("health", unused(inside(health()...))),
+		is("health", inside(health(&c.Health)...)),
 		is("mailbox", unused(inside(mailbox()...))),
 		is("accounts", unused(boolean(new(bool)))),
 	}
@@ -154,10 +154,8 @@ func logs(l *Log) []setting {
 	}
 }
 
-// health and mailbox belong to later versions: a file written for one is
-// checked lightly and has no effect.
-func health() []setting { return []setting{is("listen", text(new(string), address))} }
-
+// mailbox belongs to a later version: a file written for one is checked lightly
+// and has no effect.
 func mailbox() []setting {
 	return []setting{
 		is("listen", text(new(string), address)),

@@ -68,7 +68,7 @@ func known(t *testing.T) []string {
 		"sinks.proxima": proxima(DefaultSink()),
 		"store":         store(&Store{}),
 		"log":           logs(&Log{}),
-		"health":        health(),
+		"health":        health(&Health{}),
 		"mailbox":       mailbox(),
 	}
 	var paths []string
@@ -108,6 +108,6 @@ func TestShippedFileShowsTheDefaults(t *testing.T) {
 
 // examples have no default.
 var examples = []string{
-	"CommandsFolder", "Log.Format", "NATS.CA", "NATS.Cert", "NATS.Creds", "NATS.Key", "Rules", "Server",
+	"CommandsFolder", "Health.Listen", "Health.Programs", "Log.Format", "NATS.CA", "NATS.Cert", "NATS.Creds", "NATS.Key", "Rules", "Server",
 	"Sinks.Proxima.CA", "Sinks.Uralsib.CA", "Terminal.AllowPlainEvents",
 }

@@ -159,6 +159,9 @@ func (b *Book) Full() []*Group {
 // Held is the number of events held.
 func (b *Book) Held() int { return b.held }
 
+// Groups is how many groups there are.
+func (b *Book) Groups() int { return len(b.groups) }
+
 type dueHeap []*Group
 
 func (h dueHeap) Len() int { return len(h) }

@@ -34,6 +34,9 @@ type Options struct {
 	// and its events, in order, by one goroutine; sequence 0 = the outcome is not
 	// known, the events may be stored. It must not block.
 	Committed func(seq uint64, events []*event.Event)
+	// Observe, if set, is told after each commit that EVENTS took how many events it
+	// put on the disk and how long that took; by one goroutine.
+	Observe func(events int, took time.Duration)
 }
 
 func (o *Options) defaults() {
@@ -58,6 +61,7 @@ type Journal struct {
 	silent  atomic.Int64
 	broken  context.Context // of every commit
 	cut     context.CancelFunc
+	state   state
 }
 
 type entry struct {
@@ -213,8 +217,13 @@ func (j *Journal) commit(g *group) {
 		return
 	}
 	start := time.Now()
+	j.state.begin(start)
 	seq, err := j.publish(g)
 	g.took, g.last = time.Since(start), len(g.entries)
+	j.state.end(err)
+	if j.opts.Observe != nil && err == nil {
+		j.opts.Observe(len(g.entries), g.took)
+	}
 	switch {
 	case j.opts.Committed == nil:
 	case err != nil:

@@ -106,6 +106,7 @@ func (s *session) discard(ctx context.Context, sink string, l *ledger, over int6
 		list = list[n:]
 	}
 	_, err = s.purge(ctx, s.route, subject, upto+1)
+	s.passed(sink, streams.Low, upto+1)
 	s.looked = false // their outcomes have no event in ROUTE
 	return freed, err
 }

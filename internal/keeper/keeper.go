@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -40,6 +41,7 @@ type Options struct {
 	SyncInterval time.Duration // how long ROUTE may stay unsynced, default 2 s
 	Every        time.Duration // between rounds, default 1 min
 	Outcomes     int           // a round earlier after so many, default 10,000
+	Owed         bool          // look twice a second for what each sink owes; the router must tell: Queued, Doubt
 	Now          func() time.Time
 	Log          zerolog.Logger
 }
@@ -77,6 +79,9 @@ type Keeper struct {
 
 	mu    sync.Mutex
 	stats Stats
+	owed  map[string]Owed
+
+	told told
 }
 
 // Stats are what was removed since the program started.
@@ -94,7 +99,7 @@ type Stats struct {
 // New makes a keeper.
 func New(js jetstream.JetStream, holder Holder, opts Options) *Keeper {
 	opts.defaults()
-	return &Keeper{js: js, holder: holder, opts: opts, settled: map[hold.Key]uint64{}}
+	return &Keeper{js: js, holder: holder, opts: opts, settled: map[hold.Key]uint64{}, owed: map[string]Owed{}}
 }
 
 // Stats may be called at any time.
@@ -133,10 +138,12 @@ type session struct {
 	*Keeper
 	events, route, done jetstream.Stream
 	sinks               map[string]*ledger
-	before              markers // of the round before
-	seen                uint64  // the last message of DONE read
-	end                 uint64  // of EVENTS when the session began
-	looked              bool    // for outcomes of events that ROUTE does not have
+	before              markers               // of the round before
+	seen                uint64                // the last message of DONE read
+	end                 uint64                // of EVENTS when the session began
+	looked              bool                  // for outcomes of events that ROUTE does not have
+	heads               map[string]*laneHeads // by sink
+	current             bool                  // what DONE held when the session began is known
 }
 
 // markers are noted in one round and used in the next: by then they are synced.
@@ -148,7 +155,7 @@ type markers struct {
 }
 
 func (k *Keeper) session(ctx context.Context) error {
-	s := &session{Keeper: k, sinks: map[string]*ledger{}}
+	s := &session{Keeper: k, sinks: map[string]*ledger{}, heads: map[string]*laneHeads{}}
 	for _, open := range []struct {
 		name string
 		to   *jetstream.Stream
@@ -206,8 +213,10 @@ func (s *session) loop(ctx context.Context, from uint64) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	msgs, failed := make(chan jetstream.Msg, 64), make(chan error, 1)
+	var caught atomic.Bool // what DONE held at the beginning has come
+	done := streams.From{Subjects: []string{"done.>"}, Seq: from, Caught: func() { caught.Store(true) }}
 	go func() {
-		failed <- streams.Follow(ctx, s.js, streams.Done, streams.From{Subjects: []string{"done.>"}, Seq: from}, func(m jetstream.Msg) error {
+		failed <- streams.Follow(ctx, s.js, streams.Done, done, func(m jetstream.Msg) error {
 			select {
 			case msgs <- m:
 				return nil
@@ -219,6 +228,8 @@ func (s *session) loop(ctx context.Context, from uint64) error {
 	defer func() { stop(); <-failed }()
 	timer := time.NewTimer(s.opts.SyncInterval)
 	defer timer.Stop()
+	looks, stopLooks := s.looks()
+	defer stopLooks()
 	purge := s.opts.PurgeOnStart
 	for fresh := 0; ; {
 		select {
@@ -234,6 +245,14 @@ func (s *session) loop(ctx context.Context, from uint64) error {
 			} else if !due {
 				continue
 			}
+		case <-looks:
+			s.current = s.current || caught.Load() && len(msgs) == 0
+			if s.current {
+				if err := s.look(ctx); err != nil {
+					return err
+				}
+			}
+			continue
 		case err := <-failed:
 			failed <- err
 			return err

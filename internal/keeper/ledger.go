@@ -2,7 +2,9 @@ package keeper
 
 import (
 	"strings"
+	"time"
 
+	"vestnik/internal/event"
 	"vestnik/streams"
 )
 
@@ -38,6 +40,19 @@ func (l *ledger) note(o streams.Outcome, seq uint64) {
 
 // resolved tells whether ROUTE may let an event go.
 func (l *ledger) resolved(id string) bool { return l.byID[id].resolved }
+
+// aside is the earliest receipt of the events set aside, zero if there is none.
+func (l *ledger) aside() (at time.Time) {
+	for id, e := range l.byID {
+		if !e.resolved || e.final {
+			continue
+		}
+		if t := event.ReceivedAt(id); at.IsZero() || t.Before(at) {
+			at = t
+		}
+	}
+	return at
+}
 
 // left notes that ROUTE has let an event go.
 func (l *ledger) left(id string) {

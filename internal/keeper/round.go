@@ -102,6 +102,7 @@ func (s *session) lane(ctx context.Context, sink, lane string, l *ledger, last u
 	for _, id := range ids {
 		l.left(id)
 	}
+	s.passed(sink, lane, upto)
 	s.count(func(st *Stats) { st.Queue += n })
 	return nil
 }

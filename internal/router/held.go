@@ -29,7 +29,7 @@ func (s *session) hold(ctx context.Context, e *event.Event, sink string, d decis
 		it.Event, s.cached = &copied, s.cached+len(e.Raw)
 	}
 	g := s.book.Add(key, terms, it, s.opts.Now())
-	s.stats.holding.Store(int64(s.book.Held()))
+	s.tellHeld()
 	if g.Full() {
 		return s.release(ctx, g, "count")
 	}
@@ -52,10 +52,20 @@ func (s *session) release(ctx context.Context, g *hold.Group, why string) error 
 		return err
 	}
 	s.book.Take(g.Key)
-	s.stats.holding.Store(int64(s.book.Held()))
+	s.tellHeld()
+	if why == "count" {
+		s.stats.byCount.Add(1)
+	} else {
+		s.stats.byTimeout.Add(1)
+	}
 	s.opts.Log.Debug().Str("rule", g.Terms.Rule).Str("sink", g.Terms.Sink).Str("atm", g.Terms.Terminal).
 		Int("events", len(g.Items)).Str("why", why).Msg("released")
 	return s.letGo(ctx, g, seq, 0)
+}
+
+func (s *session) tellHeld() {
+	s.stats.holding.Store(int64(s.book.Held()))
+	s.stats.groups.Store(int64(s.book.Groups()))
 }
 
 // letGo puts the items from the given one on into the sink's queue.

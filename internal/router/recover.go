@@ -48,7 +48,7 @@ func (s *session) recover(ctx context.Context) error {
 	}
 	s.pos.K = complete
 	s.pos = s.pos.Resume(s.incarnations)
-	s.stats.holding.Store(int64(s.book.Held()))
+	s.tellHeld()
 	if err := s.change(ctx, s.set.Load()); err != nil {
 		return err
 	}

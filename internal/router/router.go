@@ -53,6 +53,10 @@ type Options struct {
 	// Queues, for sinks in the same process, save them reading ROUTE.
 	Events *streams.Feed[[]*event.Event]
 	Queues map[Queue]*streams.Feed[event.Queued]
+	// Queued, if set, is told of each message put into a sink's queue, in order;
+	// Doubt, that ROUTE may not have taken all that Queued was told of.
+	Queued func(sink, lane string, seq uint64, id string)
+	Doubt  func()
 	// Now is the clock, time.Now if nil. It must carry the monotonic reading.
 	Now func() time.Time
 	Log zerolog.Logger
@@ -85,6 +89,7 @@ func New(nc *nats.Conn, set *rules.Set, opts Options) *Router {
 	}
 	r := &Router{nc: nc, opts: opts, reload: make(chan reload)}
 	r.set.Store(set)
+	r.stats.rulesAt.Store(time.Now().UnixMilli())
 	return r
 }
 
@@ -121,8 +126,11 @@ const (
 func (r *Router) Reload(ctx context.Context) error {
 	set, err := r.opts.Load()
 	if err != nil {
+		r.stats.refused.Add(1)
+		r.stats.broken.Store(true)
 		return err
 	}
+	r.stats.broken.Store(false)
 	q := reload{set, make(chan error, 1)}
 	select {
 	case r.reload <- q:
@@ -166,11 +174,18 @@ func (r *Router) forget() {
 	r.settled = nil
 }
 
+// begun is what turns count from: by the monotonic clock, whatever is done to the other.
+var begun = time.Now()
+
 type counters struct {
 	routed, held, suppressed, released atomic.Int64
 	holding                            atomic.Int64
 	position                           atomic.Pointer[streams.Position]
 	stopped                            atomic.Pointer[string]
+	byCount, byTimeout, groups         atomic.Int64 // releases; groups now
+	broken                             atomic.Bool  // the rules file was refused, the old ones are in force
+	refused, rulesAt                   atomic.Int64 // reloads refused; Unix milliseconds
+	beat                               atomic.Int64 // the loop's last turn, since begun; 0 = it does not run
 }
 
 // Stats are counts since the program started, and the state now.
@@ -183,6 +198,14 @@ type Stats struct {
 	Position   string `json:"position"`   // <incarnation>.<sequence>.<index>.<ordinal>
 	Rules      string `json:"rules"`      // digest of the rules in force
 	Stopped    string `json:"stopped,omitempty"`
+
+	Groups       int64     `json:"groups"`                 // that hold something now
+	ByCount      int64     `json:"by_count"`               // releases because a count was reached
+	ByTimeout    int64     `json:"by_timeout"`             // releases because a deadline came
+	RulesRefused int64     `json:"rules_refused"`          // reloads refused for what the file says
+	RulesBroken  bool      `json:"rules_broken,omitempty"` // the rules file was refused: older rules are in force
+	RulesAt      time.Time `json:"rules_at"`               // when the rules came in force in this process
+	Turn         time.Time `json:"turn,omitzero"`          // the loop's last turn, at least one a second; zero = it does not run
 }
 
 // Stats may be called at any time.
@@ -190,6 +213,12 @@ func (r *Router) Stats() Stats {
 	c := &r.stats
 	s := Stats{Routed: c.routed.Load(), Held: c.held.Load(), Released: c.released.Load(), Suppressed: c.suppressed.Load(),
 		Holding: c.holding.Load(), Rules: r.set.Load().Digest()}
+	s.Groups, s.ByCount, s.ByTimeout = c.groups.Load(), c.byCount.Load(), c.byTimeout.Load()
+	s.RulesBroken = c.broken.Load()
+	s.RulesRefused, s.RulesAt = c.refused.Load(), time.UnixMilli(c.rulesAt.Load()).UTC()
+	if n := c.beat.Load(); n != 0 {
+		s.Turn = begun.Add(time.Duration(n))
+	}
 	if p := c.position.Load(); p != nil {
 		s.Position = p.String()
 	}

@@ -83,6 +83,9 @@ func (s *session) open(ctx context.Context) error {
 		s.queued[q] = info.State.LastSeq
 		f.Doubt() // the last session may have written what it did not hand on
 	}
+	if s.opts.Doubt != nil {
+		s.opts.Doubt()
+	}
 	s.w, err = newWriter(s.nc, info.State.LastSeq)
 	return err
 }
@@ -93,7 +96,9 @@ func (s *session) loop(ctx, up context.Context) error {
 	inputs, failed := s.read(up)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
+	defer s.stats.beat.Store(0)
 	for {
+		s.stats.beat.Store(int64(time.Since(begun)))
 		if err := s.releaseDue(up); err != nil {
 			return err
 		}
@@ -257,6 +262,9 @@ func (s *session) out(ctx context.Context, e *event.Event, sink string, ttl int,
 		return err
 	}
 	s.stats.routed.Add(1)
+	if s.opts.Queued != nil {
+		s.opts.Queued(sink, e.Lane, seq, e.ID)
+	}
 	q := Queue{sink, e.Lane}
 	if f := s.opts.Queues[q]; f != nil {
 		p := streams.Part[event.Queued]{Prev: s.queued[q], Seq: seq, Size: len(e.Raw), Value: event.Queued{Event: *e, TTL: ttl, Release: release}}
@@ -284,6 +292,7 @@ func (s *session) change(ctx context.Context, set *rules.Set) error {
 	}
 	s.policy = p
 	s.set.Store(set)
+	s.stats.rulesAt.Store(time.Now().UnixMilli())
 	s.opts.Log.Info().Str("rules", set.Digest()).Int("count", len(set.Rules)).Str("file", set.File()).Msg("rules in force")
 	return s.w.flush(ctx)
 }

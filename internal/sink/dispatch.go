@@ -161,8 +161,13 @@ func (s *session) start(items []*item, probe bool) {
 	}
 	s.busy[items[0].e.Terminal] = true
 	s.flying++
+	s.counts.requests.Add(1)
 	go func() {
+		sent := time.Now()
 		err := s.deliver(ds)
+		if s.opts.Observe != nil {
+			s.opts.Observe(time.Since(sent), err)
+		}
 		s.results <- result{items: items, err: err, probe: probe, now: s.opts.Now()}
 	}()
 }

@@ -82,12 +82,13 @@ func (l *lane) remove(it *item) {
 	l.items = l.items[n:]
 }
 
-// oldest is the oldest item left, nil if there is none.
-func (l *lane) oldest() *item {
+// oldest is the earliest receipt of the items left, zero if there is none. A rule
+// may have held it: then it is not the first.
+func (l *lane) oldest() (at time.Time) {
 	for _, it := range l.items {
 		if !it.gone {
-			return it
+			at = earlier(at, it.e.Received())
 		}
 	}
-	return nil
+	return at
 }

@@ -13,7 +13,9 @@ import (
 func (s *session) loop(ctx context.Context, failed <-chan error) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	defer s.counts.turn.Store(0)
 	for {
+		s.counts.turn.Store(int64(time.Since(begun)))
 		s.dispatch()
 		s.tell()
 		s.arm(timer)
@@ -121,19 +123,42 @@ func (s *session) tell() {
 	if b := &s.breaker; b.open() {
 		st.Outage = &Outage{Since: b.since, Failures: b.failures, Error: b.err, Next: b.until}
 	}
-	oldest := func(at time.Time) {
-		if st.Oldest == nil || at.Before(*st.Oldest) {
-			st.Oldest = &at
-		}
-	}
-	for i := range s.lanes {
-		st.Waiting += s.lanes[i].left
-		if it := s.lanes[i].oldest(); it != nil {
-			oldest(it.e.Received())
-		}
-	}
-	for _, a := range s.asides.byID {
-		oldest(event.ReceivedAt(a.id))
+	s.tellOldest(st)
+	if last := s.stats.Load(); !st.Known && last != nil && last.Known { // a new session reads again: better than nothing
+		st.Oldest, st.Queued, st.Known = last.Oldest, last.Queued, true
 	}
 	s.stats.Store(st)
+}
+
+// tellOldest finds what has been owed for the longest time: of what is in memory,
+// which are the oldest of each lane, and of those set aside.
+func (s *session) tellOldest(st *Stats) {
+	var queued, aside time.Time
+	st.Lanes, st.Known = make(map[string]int, len(s.lanes)), true
+	for i := range s.lanes {
+		l := &s.lanes[i]
+		st.Waiting += l.left
+		st.Lanes[streams.Lanes[i]] = l.left
+		st.Known = st.Known && (l.left > 0 || s.caught[i].Load() && len(s.incoming[i]) == 0)
+		queued = earlier(queued, l.oldest())
+	}
+	for _, a := range s.asides.byID {
+		aside = earlier(aside, event.ReceivedAt(a.id))
+	}
+	st.Queued, st.Oldest = moment(queued), moment(earlier(queued, aside))
+}
+
+// earlier is the earlier of two moments; zero is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
 }

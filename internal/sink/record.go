@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -32,6 +33,8 @@ type recorder struct {
 	waiting []streams.Outcome
 	buf     []byte        // of the message being made
 	more    chan struct{} // has one element when something waits
+
+	failing atomic.Pointer[string] // why DONE does not take outcomes, nil = it does
 }
 
 func newRecorder(sink string, log zerolog.Logger) *recorder {
@@ -135,11 +138,14 @@ func (r *recorder) publish(ctx context.Context, js jetstream.JetStream, m *nats.
 		ack, err := js.PublishMsg(try, m, jetstream.WithRetryAttempts(0))
 		cancel()
 		if err == nil {
+			r.failing.Store(nil)
 			return ack.Sequence, nil
 		}
 		if ctx.Err() != nil || errors.Is(err, nats.ErrConnectionClosed) {
 			return 0, fmt.Errorf("record outcomes in DONE: %w", err)
 		}
+		text := err.Error()
+		r.failing.Store(&text)
 		r.log.Error().Err(err).Int("waiting", r.pending()).Msg("outcomes cannot be recorded in DONE, delivery waits")
 		select {
 		case <-time.After(pause):

@@ -27,8 +27,11 @@ type Options struct {
 	Queues map[string]*streams.Feed[event.Queued]
 	// Attributes reads an event's attributes from its XML.
 	Attributes func(raw []byte) ([]event.Attr, error)
-	Now        func() time.Time
-	Log        zerolog.Logger
+	// Observe, if set, is told how long each request took and how it ended; it is
+	// called from many goroutines at once.
+	Observe func(took time.Duration, err error)
+	Now     func() time.Time
+	Log     zerolog.Logger
 }
 
 func (o *Options) defaults() {
@@ -70,7 +73,13 @@ type Runner struct {
 	counts counts
 }
 
-type counts struct{ delivered, rejected, failed, expired atomic.Int64 }
+type counts struct {
+	requests, delivered, rejected, failed, expired atomic.Int64
+	turn                                           atomic.Int64 // the loop's last turn, since begun; 0 = it does not run
+}
+
+// begun is what turns count from: by the monotonic clock.
+var begun = time.Now()
 
 // NewRunner makes a runner. s may be nil: the sink has no address, and events
 // gather in its queue (SPEC 4).
@@ -127,6 +136,7 @@ func dice() float64 { return rand.Float64() }
 // the state now.
 type Stats struct {
 	Sink      string     `json:"sink"`
+	Requests  int64      `json:"requests"`
 	Delivered int64      `json:"delivered"`
 	Rejected  int64      `json:"rejected"` // requests that the sink refused
 	Failed    int64      `json:"failed"`   // requests that failed for the sink's own reasons
@@ -138,6 +148,12 @@ type Stats struct {
 	NoAddress bool       `json:"no_address,omitempty"` // RemoteMonitoringUrl is not set
 	Outage    *Outage    `json:"outage,omitempty"`
 	Oldest    *time.Time `json:"oldest_undelivered,omitempty"` // its receipt
+
+	Lanes  map[string]int `json:"lanes,omitempty"`         // Waiting by lane
+	Queued *time.Time     `json:"oldest_queued,omitempty"` // as Oldest, but for those set aside
+	Known  bool           `json:"known"`                   // false = the queue has not been read so far: Oldest says nothing yet
+	Record string         `json:"record,omitempty"`        // why outcomes cannot be recorded in DONE: delivery waits
+	Turn   time.Time      `json:"turn,omitzero"`           // of the loop, at least one a second; zero = it does not run
 }
 
 // Outage says since when a sink is out, why, and when it is tried next.
@@ -153,6 +169,13 @@ func (r *Runner) Stats() Stats {
 	s := Stats{Sink: r.opts.Name}
 	if p := r.stats.Load(); p != nil {
 		s = *p
+	}
+	if text := r.rec.failing.Load(); text != nil {
+		s.Record = *text
+	}
+	s.Requests = r.counts.requests.Load()
+	if n := r.counts.turn.Load(); n != 0 {
+		s.Turn = begun.Add(time.Duration(n))
 	}
 	s.Delivered, s.Rejected = r.counts.delivered.Load(), r.counts.rejected.Load()
 	s.Failed, s.Expired = r.counts.failed.Load(), r.counts.expired.Load()

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -25,6 +26,7 @@ type session struct {
 	done     jetstream.Stream
 	lanes    [3]lane
 	incoming [3]chan *item
+	caught   [3]atomic.Bool  // all that the lane held when the session began has come
 	busy     map[string]bool // terminals with a request in flight
 	flying   int             // requests in flight
 	results  chan result
@@ -173,7 +175,7 @@ func (s *session) run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for i, name := range streams.Lanes {
 		s.incoming[i] = make(chan *item, 16)
-		wg.Go(func() { failed <- s.readLane(ctx, name, s.incoming[i]) })
+		wg.Go(func() { failed <- s.readLane(ctx, name, s.incoming[i], &s.caught[i]) })
 	}
 	recording, stopRecording := context.WithCancel(context.WithoutCancel(ctx))
 	wg.Go(func() { failed <- s.rec.run(recording, s.js, s.onRecorded(recording)) })
@@ -197,8 +199,9 @@ func (s *session) onRecorded(ctx context.Context) func([]streams.Outcome, uint64
 }
 
 // readLane hands the events of a lane to the loop, in the queue's order.
-func (s *session) readLane(ctx context.Context, name string, to chan<- *item) error {
-	from := streams.From{Subjects: []string{streams.OutLane(s.opts.Name, name)}, Ahead: max(s.opts.Ahead/4, 1)}
+func (s *session) readLane(ctx context.Context, name string, to chan<- *item, caught *atomic.Bool) error {
+	from := streams.From{Subjects: []string{streams.OutLane(s.opts.Name, name)}, Ahead: max(s.opts.Ahead/4, 1),
+		Caught: func() { caught.Store(true); s.nudge() }}
 	hand := func(seq uint64, q event.Queued) error {
 		it, err := s.newItem(seq, q)
 		if err != nil {

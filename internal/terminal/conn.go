@@ -110,7 +110,14 @@ func (c *conn) exchange(ctx context.Context) then {
 	if !s.conns.move(c, busy) {
 		return hangUp // displaced while the frame came in: not recorded, not answered
 	}
-	return c.answer(s.judge(ctx, c, sig, body))
+	s.count.frames.Add(1)
+	if s.opts.Answered == nil {
+		return c.answer(s.judge(ctx, c, sig, body))
+	}
+	begun := time.Now()
+	next := c.answer(s.judge(ctx, c, sig, body))
+	s.opts.Answered(time.Since(begun))
+	return next
 }
 
 // answer sends a verdict in one Write.

@@ -33,6 +33,9 @@ type Options struct {
 
 	AllowPlainEvents []netip.Prefix // beyond loopback: their events, not their commands
 
+	// Answered, if set, is told how long each whole frame took from its last byte to
+	// its answer. It is called from many goroutines at once.
+	Answered func(took time.Duration)
 	Commands Commander        // nil = <monitoring> is answered with code 104
 	Now      func() time.Time // nil = time.Now
 	Log      zerolog.Logger   // the zero Logger writes nothing

@@ -10,6 +10,7 @@ import (
 // Stats is what the port has done since it was made.
 type Stats struct {
 	Answered      map[code.Code]int64 // answers sent, by code; 0 = events taken; a Commander's answers are not in it
+	Frames        int64               // whole frames of a known signature and a good size
 	Commands      int64               // <monitoring> handed to the Commander
 	Connections   int                 // open now
 	Accepted      int64               // connections taken
@@ -21,9 +22,10 @@ type Stats struct {
 
 // counters count codes 0 to 109 and times as Unix milliseconds.
 type counters struct {
-	answered                               [code.OutcomeUnknown + 1]atomic.Int64
-	commands, accepted, displaced, refused atomic.Int64
-	lastEvent, lastHeartbeat               atomic.Int64
+	answered                     [code.OutcomeUnknown + 1]atomic.Int64
+	frames, commands             atomic.Int64
+	accepted, displaced, refused atomic.Int64
+	lastEvent, lastHeartbeat     atomic.Int64
 }
 
 func (n *counters) answer(c code.Code) {
@@ -55,6 +57,7 @@ func (s *Server) Stats() Stats {
 	n := &s.count
 	st := Stats{
 		Answered:      map[code.Code]int64{},
+		Frames:        n.frames.Load(),
 		Commands:      n.commands.Load(),
 		Connections:   s.conns.size(),
 		Accepted:      n.accepted.Load(),
