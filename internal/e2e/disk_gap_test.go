@@ -47,6 +47,26 @@ func TestDiskUnsyncedGap(t *testing.T) {
 	}
 }
 
+// ROUTE acknowledges before it writes. An event whose place in a sink's queue the
+// disk then refuses is delivered all the same, also if no further event comes that
+// would meet the frozen stream, and the sink was off.
+func TestDiskLastOfRoute(t *testing.T) {
+	t.Parallel()
+	f := newFailing(t, "", 1)
+	f.site.start("edge", "router")
+	routeFails.begin(f.disk)
+	f.accepted("last", 1)
+	f.site.processes["edge"].logged(t, "store frozen")
+	f.disk.Heal()
+	healed := time.Now()
+	f.site.start("sink-uralsib")
+	f.settle()
+	if took := time.Since(healed); took > 30*time.Second {
+		t.Errorf("delivered %s after the disk was healed", took)
+	}
+	f.checkIDs()
+}
+
 // While the store is frozen status says so, and a process that is told to stop does.
 func TestDiskFrozenStatus(t *testing.T) {
 	t.Parallel()
