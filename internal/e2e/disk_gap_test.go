@@ -67,6 +67,20 @@ func TestDiskLastOfRoute(t *testing.T) {
 	f.checkIDs()
 }
 
+// A disk that fails before the router has made its streams costs time, no process.
+func TestDiskFailsAtStart(t *testing.T) {
+	t.Parallel()
+	f := newFailing(t, "", 1)
+	f.site.start("edge")
+	allFails.begin(f.disk)
+	f.site.launch("router").logged(t, "the streams cannot be made yet")
+	f.site.start("sink-uralsib")
+	f.disk.Heal()
+	f.accepted("after", 1)
+	f.settle()
+	f.samePrograms()
+}
+
 // While the store is frozen status says so, and a process that is told to stop does.
 func TestDiskFrozenStatus(t *testing.T) {
 	t.Parallel()
