@@ -46,8 +46,12 @@ func runRouter(ctx context.Context, cfg *config.Config, log zerolog.Logger, at p
 	if err != nil {
 		return startErr("router", err)
 	}
-	if err := ensureRoute(ctx, js, cfg, log); err != nil {
-		return err
+	for err := ensureRoute(ctx, js, cfg, log); err != nil; err = ensureRoute(ctx, js, cfg, log) {
+		if !passing(err) || ctx.Err() != nil {
+			return err
+		}
+		log.Error().Err(err).Msg("the streams cannot be made yet")
+		wait(ctx, time.Second)
 	}
 	signatures := map[string][]string{}
 	for _, s := range cfg.Terminal.Signatures {
@@ -131,6 +135,15 @@ func ensureRoute(ctx context.Context, js jetstream.JetStream, cfg *config.Config
 		}
 	}
 	return nil
+}
+
+// passing tells whether making a stream may succeed later: the broker is away, or
+// the store has failed it, as a disk does that is full or broken for a while.
+func passing(err error) bool {
+	var api *jetstream.APIError
+	const storeFailed jetstream.ErrorCode = 10049 // "error creating store for stream"
+	return !errors.As(err, &api) || api.ErrorCode == storeFailed || api.ErrorCode == jetstream.JSErrCodeJetStreamNotEnabled ||
+		api.ErrorCode == jetstream.JSErrCodeJetStreamNotEnabledForAccount
 }
 
 // watchRules puts changed rules in force: at SIGHUP, and when the file has

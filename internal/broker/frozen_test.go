@@ -91,6 +91,34 @@ func TestFrozen(t *testing.T) {
 	}
 }
 
+// ROUTE acknowledges before it writes: that it has frozen is known also if nothing
+// is published any more.
+func TestFrozenBehind(t *testing.T) {
+	t.Parallel()
+	disk := faultfs.Mount(t, faultfs.Options{})
+	b, js := open(t, disk.Path, nil)
+	if _, err := js.CreateStream(t.Context(), streams.RouteConfig(1<<20)); err != nil {
+		t.Fatal(err)
+	}
+	disk.FailWrites(syscall.EIO, 0)
+	if _, err := js.Publish(t.Context(), streams.Rules, []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(5 * broker.SyncInterval()); ; {
+		list, err := b.Frozen()
+		if err != nil {
+			if !slices.Equal(list, []string{streams.Route}) {
+				t.Errorf("%v have frozen, want ROUTE", list)
+			}
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("not known")
+		}
+		time.Sleep(10 * time.Millisecond) // between two looks
+	}
+}
+
 // A store that cannot be synced is not opened again.
 func TestOpenedAgainOnlyIfWell(t *testing.T) {
 	t.Parallel()

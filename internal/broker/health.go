@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -22,7 +23,17 @@ func (s *Server) Frozen() (streams []string, why error) {
 	if !s.s.JetStreamEnabled() {
 		return []string{All}, errors.New("JetStream has shut itself down: the store may not be written")
 	}
-	return s.told(saysFrozen)
+	list, why := s.told(saysFrozen)
+	early, first := s.said.told()
+	for _, name := range early {
+		if !slices.Contains(list, name) {
+			list = append(list, name)
+		}
+	}
+	if why == nil {
+		why = first
+	}
+	return list, why
 }
 
 // All stands for every stream in Frozen's list.

@@ -27,6 +27,7 @@ func SyncInterval() time.Duration { return syncInterval }
 type Server struct {
 	s    *server.Server
 	lock *flock.Flock
+	said *logger
 	port int    // of the listener, 0 = none
 	Dir  string // the store
 }
@@ -62,12 +63,13 @@ func Start(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := reopen(opts, o)
+	said := newLogger(o.Log)
+	s, err := reopen(opts, o, said)
 	if err != nil {
 		_ = lock.Unlock()
 		return nil, err
 	}
-	b := &Server{s: s, lock: lock, Dir: opts.StoreDir}
+	b := &Server{s: s, lock: lock, said: said, Dir: opts.StoreDir}
 	if addr, ok := s.Addr().(*net.TCPAddr); ok {
 		b.port = addr.Port
 	}
@@ -82,14 +84,14 @@ func Start(o Options) (*Server, error) {
 
 // reopen puts on the disk what a failed sync of the last life may have left in
 // memory only, and starts the server.
-func reopen(opts *server.Options, o Options) (*server.Server, error) {
+func reopen(opts *server.Options, o Options, said *logger) (*server.Server, error) {
 	if err := resync(opts.StoreDir); err != nil {
 		if o.After != nil {
 			return nil, err
 		}
 		o.Log.Warn().Err(err).Msg("the store cannot be synced anew")
 	}
-	return run(opts, o.Log)
+	return run(opts, said)
 }
 
 func harden(opts *server.Options, o Options) {
@@ -129,12 +131,11 @@ func lockStore(dir string) (*flock.Flock, error) {
 	return lock, nil
 }
 
-func run(opts *server.Options, log zerolog.Logger) (*server.Server, error) {
+func run(opts *server.Options, said *logger) (*server.Server, error) {
 	s, err := server.NewServer(opts)
 	if err != nil {
 		return nil, fmt.Errorf("embedded NATS server: %w", err)
 	}
-	said := &logger{log: log, fatal: make(chan string, 1)}
 	s.SetLoggerV2(said, false, false, false)
 	s.Start()
 	for end := time.Now().Add(2 * time.Minute); !s.ReadyForConnections(50 * time.Millisecond); {
@@ -178,22 +179,4 @@ func (s *Server) ClientURL() string {
 		return ""
 	}
 	return s.s.ClientURL()
-}
-
-// logger hands the server's messages to ours.
-type logger struct {
-	log   zerolog.Logger
-	fatal chan string
-}
-
-func (l *logger) Noticef(f string, v ...any) { l.log.Debug().Msgf(f, v...) }
-func (l *logger) Warnf(f string, v ...any)   { l.log.Warn().Msgf(f, v...) }
-func (l *logger) Errorf(f string, v ...any)  { l.log.Error().Msgf(f, v...) }
-func (l *logger) Debugf(f string, v ...any)  { l.log.Debug().Msgf(f, v...) }
-func (l *logger) Tracef(f string, v ...any)  { l.log.Trace().Msgf(f, v...) }
-func (l *logger) Fatalf(f string, v ...any) {
-	select {
-	case l.fatal <- fmt.Sprintf(f, v...):
-	default:
-	}
 }

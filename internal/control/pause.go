@@ -126,6 +126,9 @@ func WatchPauses(ctx context.Context, js jetstream.JetStream, changed func(Pause
 	for begun := false; ; {
 		select {
 		case u, ok := <-w.Updates():
+			if !ok && ctx.Err() != nil {
+				return ctx.Err() // the watch may notice first
+			}
 			if !ok {
 				return fmt.Errorf("watch %s: ended", streams.Control)
 			}

@@ -30,7 +30,9 @@ func Sole(ctx context.Context, nc *nats.Conn, program string, waiting func()) er
 	me := uuid.NewString()
 	for told := false; ; told = true {
 		free, err := soleFree(ctx, nc, subject, me)
-		if err != nil {
+		if err != nil && ctx.Err() == nil && !nc.IsClosed() {
+			told = true // the connection is away: asked again when it is back
+		} else if err != nil {
 			return fmt.Errorf("look for another %s: %w", program, err)
 		}
 		if free {

@@ -47,6 +47,40 @@ func TestDiskUnsyncedGap(t *testing.T) {
 	}
 }
 
+// ROUTE acknowledges before it writes. An event whose place in a sink's queue the
+// disk then refuses is delivered all the same, also if no further event comes that
+// would meet the frozen stream, and the sink was off.
+func TestDiskLastOfRoute(t *testing.T) {
+	t.Parallel()
+	f := newFailing(t, "", 1)
+	f.site.start("edge", "router")
+	routeFails.begin(f.disk)
+	f.accepted("last", 1)
+	f.site.processes["edge"].logged(t, "store frozen")
+	f.disk.Heal()
+	healed := time.Now()
+	f.site.start("sink-uralsib")
+	f.settle()
+	if took := time.Since(healed); took > 30*time.Second {
+		t.Errorf("delivered %s after the disk was healed", took)
+	}
+	f.checkIDs()
+}
+
+// A disk that fails before the router has made its streams costs time, no process.
+func TestDiskFailsAtStart(t *testing.T) {
+	t.Parallel()
+	f := newFailing(t, "", 1)
+	f.site.start("edge")
+	allFails.begin(f.disk)
+	f.site.launch("router").logged(t, "the streams cannot be made yet")
+	f.site.start("sink-uralsib")
+	f.disk.Heal()
+	f.accepted("after", 1)
+	f.settle()
+	f.samePrograms()
+}
+
 // While the store is frozen status says so, and a process that is told to stop does.
 func TestDiskFrozenStatus(t *testing.T) {
 	t.Parallel()
