@@ -14,6 +14,7 @@ func (s *session) loop(ctx context.Context, failed <-chan error) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
+		s.look()
 		s.dispatch()
 		s.tell()
 		s.arm(timer)
@@ -65,6 +66,7 @@ func (s *session) arrived(lane int, it *item) {
 		}
 		it.attempts = k.attempts
 	}
+	it.lasts(&s.watch, s.opts.Now())
 	s.lanes[lane].push(it)
 }
 
@@ -88,11 +90,11 @@ func (s *session) discard(list []streams.Outcome) {
 
 // arm sets the timer to the next thing that time brings about.
 func (s *session) arm(t *time.Timer) {
-	now := s.opts.Now()
+	now := s.opts.Now().Run
 	wait := time.Second
-	soon := func(at time.Time) { // what is due waits for something else, which wakes the loop
-		if at.After(now) {
-			wait = min(wait, at.Sub(now))
+	soon := func(at time.Duration) { // what is due waits for something else, which wakes the loop
+		if at > now {
+			wait = min(wait, at-now)
 		}
 	}
 	if s.breaker.open() {
@@ -109,6 +111,14 @@ func (s *session) arm(t *time.Timer) {
 	t.Reset(max(wait, time.Millisecond))
 }
 
+// look notices that the computer's clock was set: what is in the queue is as old as
+// it is.
+func (s *session) look() {
+	if set := s.watch.Look(s.opts.Now()); set != 0 {
+		s.opts.Log.Warn().Dur("by", set).Msg("the computer's clock was set; retries and ttl go on as they were")
+	}
+}
+
 const sayEvery = 50 * time.Millisecond
 
 // tell publishes the state for Stats, now and then.
@@ -118,8 +128,8 @@ func (s *session) tell() {
 	}
 	s.said = time.Now()
 	st := &Stats{Sink: s.opts.Name, Aside: len(s.asides.byID), InFlight: s.flying}
-	if b := &s.breaker; b.open() {
-		st.Outage = &Outage{Since: b.since, Failures: b.failures, Error: b.err, Next: b.until}
+	if b, now := &s.breaker, s.opts.Now(); b.open() {
+		st.Outage = &Outage{Since: now.At(b.since.Run), Failures: b.failures, Error: b.err, Next: now.At(b.until)}
 	}
 	oldest := func(at time.Time) {
 		if st.Oldest == nil || at.Before(*st.Oldest) {

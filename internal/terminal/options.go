@@ -9,6 +9,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"vestnik/internal/clock"
 	"vestnik/internal/frame"
 	"vestnik/internal/proatm"
 )
@@ -32,9 +33,9 @@ type Options struct {
 
 	AllowPlainEvents []netip.Prefix // beyond loopback: their events, not their commands
 
-	Commands Commander        // nil = <monitoring> is answered with code 104
-	Now      func() time.Time // nil = time.Now
-	Log      zerolog.Logger   // the zero Logger writes nothing
+	Commands Commander      // nil = <monitoring> is answered with code 104
+	Now      clock.Func     // nil = clock.Now
+	Log      zerolog.Logger // the zero Logger writes nothing
 }
 
 func (o Options) withDefaults() Options {
@@ -46,7 +47,7 @@ func (o Options) withDefaults() Options {
 	o.XMLDepth = cmp.Or(o.XMLDepth, 64)
 	o.XMLAttributes = cmp.Or(o.XMLAttributes, 256)
 	if o.Now == nil {
-		o.Now = time.Now
+		o.Now = clock.Now
 	}
 	return o
 }
