@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"vestnik/internal/clock"
 	"vestnik/internal/event"
 	"vestnik/streams"
 )
@@ -66,7 +67,7 @@ func (s *session) arrived(lane int, it *item) {
 		}
 		it.attempts = k.attempts
 	}
-	it.lasts(&s.watch, s.opts.Now())
+	it.lasts(&s.watch, s.look())
 	s.lanes[lane].push(it)
 }
 
@@ -111,12 +112,13 @@ func (s *session) arm(t *time.Timer) {
 	t.Reset(max(wait, time.Millisecond))
 }
 
-// look notices that the computer's clock was set: what is in the queue is as old as
-// it is.
-func (s *session) look() {
-	if set := s.watch.Look(s.opts.Now()); set != 0 {
+// look reads the clocks, and notices that the computer's was set.
+func (s *session) look() clock.Moment {
+	now := s.opts.Now()
+	if set := s.watch.Look(now); set != 0 {
 		s.opts.Log.Warn().Dur("by", set).Msg("the computer's clock was set; retries and ttl go on as they were")
 	}
+	return now
 }
 
 const sayEvery = 50 * time.Millisecond

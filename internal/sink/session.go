@@ -153,8 +153,9 @@ func (s *session) learn(o streams.Outcome, seq uint64) {
 // tryAt is when an event set aside is tried again. However the clock was set since,
 // that is no later than the longest pause from now.
 func (s *session) tryAt(o streams.Outcome) time.Duration {
-	now := s.opts.Now()
-	return now.Run + min(max(o.Next.Sub(now.Wall), 0), s.opts.Aside.orDefault().Max)
+	now := s.look()
+	left := o.Next.Sub(o.Time) - s.watch.Age(o.Time, now)
+	return now.Run + min(max(left, 0), s.opts.Aside.orDefault().Max)
 }
 
 // mark is up to where DONE need not be read: ROUTE is rid of those events.
