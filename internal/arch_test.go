@@ -27,11 +27,11 @@ var rows = [][]string{
 	{"internal/hold"},
 	{"streams", "internal/rules", "internal/rules/rulestest", "internal/proatm"},
 	{"internal/event", "internal/frame"},
-	{"internal/code", "internal/clock"},
+	{"internal/code", "internal/clock", "internal/e2e/badtcp"},
 }
 
 // forTests are packages for tests: what is built into a program has no use for them.
-var forTests = []string{"internal/sink/sinktest", "internal/rules/rulestest", "internal/e2e"}
+var forTests = []string{"internal/sink/sinktest", "internal/rules/rulestest", "internal/e2e", "internal/e2e/badtcp"}
 
 const module = "vestnik/"
 
