@@ -31,7 +31,7 @@ func TestNetworkReturn(t *testing.T) {
 	if most := p.Most(); most > inFlight {
 		t.Errorf("%d connections at once, max_in_flight is %d", most, inFlight)
 	}
-	n.out("uralsib", "timed out", 3)
+	n.out("uralsib", "timed out", n.status("uralsib").Outage.Failures+2)
 	if most := p.Most(); most > 2 { // one may be closing
 		t.Errorf("%d connections at once during the outage, want one probe at a time", most)
 	}
