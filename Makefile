@@ -4,7 +4,7 @@ SHELL := bash
 TOOLS := PATH="$$(go env GOPATH)/bin:$$PATH"
 CORE := $$(go list ./... | grep -v /e2e$$)
 
-.PHONY: help check test race fuzz e2e crash outage bench build lint tools ci clean
+.PHONY: help check test race fuzz e2e crash outage network clock bench build lint tools ci clean
 
 help: ## print this
 	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -35,6 +35,13 @@ crash: ## kill -9, long: ROUNDS=400, SEED=… repeats a run
 
 outage: ## a sink down for a whole minute
 	VESTNIK_LONG=1 go test -count=1 -v -run SinkDown ./internal/e2e
+
+network: ## bad networks between sinks and monitoring systems, long: ROUNDS=200, SEED=… repeats a run
+	VESTNIK_LONG=1 VESTNIK_ROUNDS=$${ROUNDS:-200} VESTNIK_SEED=$$SEED go test -count=1 -timeout 30m -v -run Network ./internal/e2e
+	go test -count=1 -v -run 'Schedule|ThousandEdges|RetryAfter|Breaker|Backoff|Outlives|StartsWith' ./internal/sink
+
+clock: ## clocks that are set back and forward, ten times
+	go test -count=10 -run 'Clock|Age|Burst|Drift|Dedup' ./internal/clock ./internal/hold ./internal/router ./internal/sink ./internal/control ./internal/keeper ./internal/terminal ./internal/event
 
 bench: ## benchmarks, with the floor in the same run
 	go test -run '^$$' -bench . -benchmem $$(go list ./... | grep -v '/internal/bench$$')

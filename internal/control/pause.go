@@ -82,13 +82,27 @@ func ClearPause(ctx context.Context, js jetstream.JetStream, sink string) error 
 	return nil
 }
 
-// ReadPauses are the pauses in force now.
-func ReadPauses(ctx context.Context, js jetstream.JetStream) (Pauses, error) {
+// errEnded: the client library has given up a watch, as it does when a busy server
+// is slow to answer it.
+var errEnded = errors.New("ended")
+
+// ReadPauses are the pauses in force now. It asks a few times: a program must not fail
+// to start for a watch that the library has given up.
+func ReadPauses(ctx context.Context, js jetstream.JetStream) (got Pauses, err error) {
+	for range 5 {
+		if got, err = readPauses(ctx, js); !errors.Is(err, errEnded) {
+			break
+		}
+	}
+	return got, err
+}
+
+func readPauses(ctx context.Context, js jetstream.JetStream) (got Pauses, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var got Pauses
-	err := WatchPauses(ctx, js, func(p Pauses) { got = p; cancel() })
-	if errors.Is(err, context.Canceled) {
+	read := false
+	err = WatchPauses(ctx, js, func(p Pauses) { got, read = p, true; cancel() })
+	if read { // what came after is our own end
 		err = nil
 	}
 	return got, err
@@ -130,7 +144,7 @@ func watchPauses(ctx context.Context, js jetstream.JetStream, now clock.Func, ch
 		select {
 		case u, ok := <-w.Updates():
 			if !ok {
-				return fmt.Errorf("watch %s: ended", streams.Control)
+				return fmt.Errorf("watch %s: %w", streams.Control, errEnded)
 			}
 			if u == nil { // all that was stored has come
 				begun = true
