@@ -82,27 +82,13 @@ func ClearPause(ctx context.Context, js jetstream.JetStream, sink string) error 
 	return nil
 }
 
-// errEnded: the client library has given up a watch, as it does when a busy server
-// is slow to answer it.
-var errEnded = errors.New("ended")
-
-// ReadPauses are the pauses in force now. It asks a few times: a program must not fail
-// to start for a watch that the library has given up.
-func ReadPauses(ctx context.Context, js jetstream.JetStream) (got Pauses, err error) {
-	for range 5 {
-		if got, err = readPauses(ctx, js); !errors.Is(err, errEnded) {
-			break
-		}
-	}
-	return got, err
-}
-
-func readPauses(ctx context.Context, js jetstream.JetStream) (got Pauses, err error) {
+// ReadPauses are the pauses in force now.
+func ReadPauses(ctx context.Context, js jetstream.JetStream) (Pauses, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	read := false
-	err = WatchPauses(ctx, js, func(p Pauses) { got, read = p, true; cancel() })
-	if read { // what came after is our own end
+	var got Pauses
+	err := WatchPauses(ctx, js, func(p Pauses) { got = p; cancel() })
+	if errors.Is(err, context.Canceled) {
 		err = nil
 	}
 	return got, err
@@ -143,8 +129,11 @@ func watchPauses(ctx context.Context, js jetstream.JetStream, now clock.Func, ch
 	for begun := false; ; {
 		select {
 		case u, ok := <-w.Updates():
+			if !ok && ctx.Err() != nil { // it ends with ctx
+				return ctx.Err()
+			}
 			if !ok {
-				return fmt.Errorf("watch %s: %w", streams.Control, errEnded)
+				return fmt.Errorf("watch %s: ended", streams.Control)
 			}
 			if u == nil { // all that was stored has come
 				begun = true
