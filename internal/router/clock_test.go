@@ -76,7 +76,11 @@ type clockCase struct {
 var clockCases = []clockCase{
 	{"a day forward", func(c *setClock, _ func(bool)) { c.set(day) }, 0},
 	{"an hour back", func(c *setClock, _ func(bool)) { c.set(-time.Hour) }, 0},
-	{"30 years forward and back", func(c *setClock, _ func(bool)) { c.set(30 * 365 * day); time.Sleep(1200 * time.Millisecond); c.set(-30 * 365 * day) }, 0},
+	{"30 years forward and back", func(c *setClock, _ func(bool)) {
+		c.set(30 * 365 * day)
+		time.Sleep(1200 * time.Millisecond)
+		c.set(-30 * 365 * day)
+	}, 0},
 	{"a day forward, a new session", func(c *setClock, again func(bool)) { c.set(day); again(false) }, 0},
 	{"a day forward, then a new process", func(c *setClock, again func(bool)) { c.set(day); time.Sleep(1200 * time.Millisecond); again(true) }, 0},
 	{"an hour back, then a new process", func(c *setClock, again func(bool)) {
