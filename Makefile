@@ -4,7 +4,7 @@ SHELL := bash
 TOOLS := PATH="$$(go env GOPATH)/bin:$$PATH"
 CORE := $$(go list ./... | grep -v /e2e$$)
 
-.PHONY: help check test race fuzz e2e crash disk outage bench build lint tools ci clean hostile alerts health
+.PHONY: help check test race fuzz e2e crash disk outage bench build lint tools ci clean hostile alerts health network clock
 
 help: ## print this
 	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -43,6 +43,13 @@ hostile: ## hostile input, long: crowds for two minutes, 100,000 mutations, 5 mi
 	VESTNIK_ROUNDS=$${ROUNDS:-100000} VESTNIK_SEED=$$SEED go test -count=1 -timeout 30m -v -run 'Hostile|Outside' ./internal/e2e
 	VESTNIK_LONG=1 go test -count=1 -timeout 30m -v -run Crowd ./internal/e2e
 	go test ./internal/app -run '^$$' -fuzz '^FuzzEdge$$' -fuzztime $${FUZZ:-1200000x}
+
+network: ## bad networks between sinks and monitoring systems, long: ROUNDS=200, SEED=… repeats a run
+	VESTNIK_LONG=1 VESTNIK_ROUNDS=$${ROUNDS:-200} VESTNIK_SEED=$$SEED go test -count=1 -timeout 30m -v -run Network ./internal/e2e
+	go test -count=1 -v -run 'Schedule|ThousandEdges|RetryAfter|Breaker|Backoff|Outlives|StartsWith' ./internal/sink
+
+clock: ## clocks that are set back and forward, ten times
+	go test -count=10 -run 'Clock|Age|Burst|Drift|Dedup' ./internal/clock ./internal/hold ./internal/router ./internal/sink ./internal/control ./internal/keeper ./internal/terminal ./internal/event
 
 bench: ## benchmarks, with the floor in the same run
 	go test -run '^$$' -bench . -benchmem $$(go list ./... | grep -v '/internal/bench$$')

@@ -27,11 +27,12 @@ var rows = [][]string{
 	{"internal/hold"},
 	{"streams", "internal/rules", "internal/rules/rulestest", "internal/proatm"},
 	{"internal/event", "internal/frame", "internal/hostile"},
-	{"internal/code", "internal/e2e/faultfs"},
+	{"internal/code", "internal/clock", "internal/e2e/faultfs", "internal/e2e/badtcp"},
 }
 
 // forTests are packages for tests: what is built into a program has no use for them.
-var forTests = []string{"internal/sink/sinktest", "internal/rules/rulestest", "internal/hostile", "internal/e2e", "internal/e2e/faultfs"}
+var forTests = []string{"internal/sink/sinktest", "internal/rules/rulestest", "internal/hostile", "internal/e2e",
+	"internal/e2e/faultfs", "internal/e2e/badtcp"}
 
 const module = "vestnik/"
 

@@ -16,8 +16,8 @@ type Remote struct {
 
 func (r Remote) options() []nats.Option {
 	opts := []nats.Option{
-		nats.MaxReconnects(-1), nats.ReconnectBufSize(-1), nats.ReconnectWait(200 * time.Millisecond),
-		nats.ReconnectJitter(100*time.Millisecond, time.Second), nats.PingInterval(20 * time.Second), nats.MaxPingsOutstanding(2),
+		nats.MaxReconnects(-1), nats.ReconnectBufSize(-1), nats.ReconnectWait(100 * time.Millisecond),
+		nats.ReconnectJitter(50*time.Millisecond, time.Second), nats.PingInterval(20 * time.Second), nats.MaxPingsOutstanding(2),
 	}
 	if r.Creds != "" {
 		opts = append(opts, nats.UserCredentials(r.Creds))

@@ -3,6 +3,7 @@ package control_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -159,5 +160,25 @@ func TestSole(t *testing.T) {
 		}
 	case <-time.After(5 * time.Second):
 		t.Error("the second still waits")
+	}
+}
+
+// A program that starts reads the pauses once, by a watch that it ends itself: that is
+// no failure, whichever end of the watch shows first on a busy machine.
+func TestWatchEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	_, js := connect(t)
+	for range 20 {
+		ctx, cancel := context.WithCancel(t.Context())
+		before := runtime.NumGoroutine()
+		err := control.WatchPauses(ctx, js, func(control.Pauses) {
+			cancel()
+			for end := time.Now().Add(20 * time.Millisecond); time.Now().Before(end) && runtime.NumGoroutine() >= before; {
+				runtime.Gosched() // the library ends its part meanwhile
+			}
+		})
+		if !errors.Is(err, context.Canceled) {
+			t.Fatalf("%v, want the context's end", err)
+		}
 	}
 }

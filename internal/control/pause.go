@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"vestnik/internal/clock"
 	"vestnik/streams"
 )
 
@@ -18,10 +19,6 @@ type Pause struct {
 	Since  time.Time `json:"since"`
 	Until  time.Time `json:"until,omitzero"` // zero = until resumed
 	Intake bool      `json:"intake,omitempty"`
-}
-
-func (p *Pause) active(now time.Time) bool {
-	return p != nil && (p.Until.IsZero() || now.Before(p.Until))
 }
 
 // Pauses are those in force.
@@ -109,8 +106,14 @@ func bucket(ctx context.Context, js jetstream.JetStream) (jetstream.KeyValue, er
 }
 
 // WatchPauses calls changed with the pauses in force: once at the beginning, at
-// each change, and when one ends by itself; until ctx ends.
+// each change, when one ends by itself, and now and then besides; until ctx ends.
+// While it watches, a pause lasts as long as it was meant to, however the computer's
+// clock is set.
 func WatchPauses(ctx context.Context, js jetstream.JetStream, changed func(Pauses)) error {
+	return watchPauses(ctx, js, clock.Now, changed)
+}
+
+func watchPauses(ctx context.Context, js jetstream.JetStream, now clock.Func, changed func(Pauses)) error {
 	kv, err := bucket(ctx, js)
 	if err != nil {
 		return err
@@ -120,14 +123,14 @@ func WatchPauses(ctx context.Context, js jetstream.JetStream, changed func(Pause
 		return fmt.Errorf("watch %s: %w", streams.Control, err)
 	}
 	defer func() { _ = w.Stop() }() // the connection may be gone
-	stored := map[string]*Pause{}
+	stored := map[string]kept{}
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for begun := false; ; {
 		select {
 		case u, ok := <-w.Updates():
-			if !ok && ctx.Err() != nil {
-				return ctx.Err() // the watch may notice first
+			if !ok && ctx.Err() != nil { // it ends with ctx
+				return ctx.Err()
 			}
 			if !ok {
 				return fmt.Errorf("watch %s: ended", streams.Control)
@@ -135,43 +138,60 @@ func WatchPauses(ctx context.Context, js jetstream.JetStream, changed func(Pause
 			if u == nil { // all that was stored has come
 				begun = true
 			} else {
-				note(stored, u)
+				note(stored, u, now())
 			}
 		case <-timer.C:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 		if begun {
-			p, next := inForce(stored, time.Now())
+			p, next := inForce(stored, now())
 			timer.Reset(next)
 			changed(p)
 		}
 	}
 }
 
-func note(stored map[string]*Pause, u jetstream.KeyValueEntry) {
+// kept is a pause that was read.
+type kept struct {
+	pause *Pause
+	ends  time.Duration // as clock.Moment's Run, if the pause ends by itself
+}
+
+func note(stored map[string]kept, u jetstream.KeyValueEntry, now clock.Moment) {
 	var p Pause
 	if u.Operation() != jetstream.KeyValuePut || json.Unmarshal(u.Value(), &p) != nil {
 		delete(stored, u.Key())
 		return
 	}
-	stored[u.Key()] = &p
+	stored[u.Key()] = keep(p, now)
 }
 
-// inForce picks the pauses that have not ended, and says when to look again.
-func inForce(stored map[string]*Pause, now time.Time) (Pauses, time.Duration) {
+// keep settles when a pause ends, whatever becomes of the computer's clock from now
+// on. A clock that was set back before does not make it longer than it was meant.
+func keep(p Pause, now clock.Moment) kept {
+	left := p.Until.Sub(now.Wall)
+	if !p.Since.IsZero() {
+		left = min(left, p.Until.Sub(p.Since))
+	}
+	return kept{&p, now.Run + left}
+}
+
+// inForce picks the pauses that have not ended, and says when to look again: once a
+// second while one is to end, for timers do not count a suspension.
+func inForce(stored map[string]kept, now clock.Moment) (Pauses, time.Duration) {
 	p, next := Pauses{Sinks: map[string]*Pause{}}, time.Hour
-	for k, pause := range stored {
-		if !pause.active(now) {
-			continue
-		}
-		if !pause.Until.IsZero() {
-			next = min(next, pause.Until.Sub(now)+time.Millisecond)
+	for k, s := range stored {
+		if !s.pause.Until.IsZero() {
+			if now.Run >= s.ends {
+				continue
+			}
+			next = min(next, s.ends-now.Run+time.Millisecond, time.Second)
 		}
 		if k == allKey {
-			p.All = pause
+			p.All = s.pause
 		} else if name, ok := strings.CutPrefix(k, sinkPrefix); ok {
-			p.Sinks[name] = pause
+			p.Sinks[name] = s.pause
 		}
 	}
 	return p, next

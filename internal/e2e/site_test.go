@@ -36,14 +36,16 @@ var programs = []string{"edge", "router", "sink-uralsib", "sink-proxima"}
 
 // settings of a site that tests choose; zero values are usable.
 type settings struct {
-	Rules   string // inside <rules>
-	URAL    string // sinks of signature URAL, default uralsib
-	Sink    string // more settings of both sinks
-	Run     string // parts that the edge hosts
-	More    string // further blocks
-	Limits  string // more settings of the terminal port
-	Uralsib string // RemoteMonitoringUrl, default that of the simulator
-	Log     string // more settings of the log, with a comma in front
+	Rules   string                        // inside <rules>
+	URAL    string                        // sinks of signature URAL, default uralsib
+	Sink    string                        // more settings of both sinks
+	Run     string                        // parts that the edge hosts
+	More    string                        // further blocks
+	Limits  string                        // more settings of the terminal port
+	Uralsib string                        // RemoteMonitoringUrl, default that of the simulator
+	Timeout string                        // RemoteMonitoringTimeoutSec, default 5
+	Via     func(sink, url string) string // what lies between a sink and its monitoring system
+	Log     string                        // more settings of the log, with a comma in front
 
 	NATS, Listen, Proxima string // addresses that newSite chooses
 }
@@ -59,8 +61,8 @@ server: "nats.conf"
 nats { url: "nats://{{.NATS}}" }
 rules: "rules.xml"
 sinks {
-  uralsib { RemoteMonitoringUrl: "{{.Uralsib}}", RemoteMonitoringTimeoutSec: 5, {{.Sink}} }
-  proxima { RemoteMonitoringUrl: "{{.Proxima}}", RemoteMonitoringTimeoutSec: 5, {{.Sink}} }
+  uralsib { RemoteMonitoringUrl: "{{.Uralsib}}", RemoteMonitoringTimeoutSec: {{or .Timeout "5"}}, {{.Sink}} }
+  proxima { RemoteMonitoringUrl: "{{.Proxima}}", RemoteMonitoringTimeoutSec: {{or .Timeout "5"}}, {{.Sink}} }
 }
 run: [{{.Run}}]
 {{if .More}}{{.More}}{{else}}store { events_bytes: 1GB }{{end}}
@@ -74,6 +76,9 @@ func newSite(t *testing.T, o settings) *site {
 	s.uralsib = simulate.NewUralsib(simulate.UralsibOptions{})
 	s.proxima = simulate.NewProxima(simulate.ProximaOptions{})
 	uralsib, proxima := serve(t, s.uralsib.Serve)+"/monitor", serve(t, s.proxima.Serve)+"/events"
+	if o.Via != nil {
+		uralsib, proxima = o.Via("uralsib", uralsib), o.Via("proxima", proxima)
+	}
 	if o.Uralsib == "" {
 		o.Uralsib = uralsib
 	}
@@ -174,6 +179,13 @@ func serve(t *testing.T, f func(context.Context, net.Listener) error) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	serveOn(t, ln, f)
+	return "http://" + ln.Addr().String()
+}
+
+// serveOn runs a monitoring system until the test's end.
+func serveOn(t *testing.T, ln net.Listener, f func(context.Context, net.Listener) error) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- f(ctx, ln) }()
@@ -183,7 +195,6 @@ func serve(t *testing.T, f func(context.Context, net.Listener) error) string {
 			t.Errorf("monitoring system: %v", err)
 		}
 	})
-	return "http://" + ln.Addr().String()
 }
 
 // nextPort counts through ports below those that systems give to outgoing

@@ -207,3 +207,22 @@ func BenchmarkJSON(b *testing.B) {
 		}
 	})
 }
+
+// A clock that is set back makes no id twice, and no id is of another time than the clock's.
+func TestNewIDWhenClockIsSet(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	noon := time.UnixMilli(1795000000000)
+	for range 3 { // the same second again and again
+		for ms := range 1000 {
+			for range 10 {
+				at := noon.Add(time.Duration(ms) * time.Millisecond)
+				id := NewID(at)
+				if seen[id] || !ReceivedAt(id).Equal(at) {
+					t.Fatalf("%s: seen %v, received %s, want %s", id, seen[id], ReceivedAt(id), at)
+				}
+				seen[id] = true
+			}
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"container/heap"
 	"time"
 
+	"vestnik/internal/clock"
 	"vestnik/internal/event"
 )
 
@@ -34,10 +35,10 @@ type Terms struct {
 type Group struct {
 	Key   Key
 	Terms Terms
-	Items []Item    // in the order in which they came
-	Base  time.Time // the time of receipt that the timeout counts from
-	due   time.Time // with the monotonic clock of this process; zero = no timeout
-	index int       // in the heap, -1 = not there
+	Items []Item        // in the order in which they came
+	Base  time.Time     // the time of receipt that the timeout counts from, as ROUTE has it
+	due   time.Duration // on the clock that nobody sets
+	index int           // in the heap, -1 = no timeout
 }
 
 // Full tells whether the count is reached.
@@ -48,11 +49,12 @@ func (g *Group) Full() bool { return g.Terms.Count > 0 && len(g.Items) >= g.Term
 type Settled struct {
 	Group   Key
 	Release uint64 // sequence of the rt.release message
-	At      time.Time
+	At      clock.Moment
 }
 
 // Book holds all groups. Its zero value is empty and ready.
 type Book struct {
+	Watch  *clock.Watch // knows when the clock was set; nil = it never was
 	groups map[Key]*Group
 	heap   dueHeap
 	held   int
@@ -61,11 +63,10 @@ type Book struct {
 // Add puts an item into its group and makes the group if need be; terms count
 // only then. It returns the group: the caller releases it when it is Full.
 //
-// now must carry the monotonic clock. A deadline is Timeout after the receipt of
-// the oldest item, time that programs were off included; but never more than
-// Timeout from now, whatever the clock was at the receipt: a clock set back does
-// not hold a group longer (SPEC 3).
-func (b *Book) Add(key Key, terms Terms, it Item, now time.Time) *Group {
+// A deadline is Timeout after the receipt of the oldest item, time that programs
+// were off included; but never more than Timeout from now, whatever the clock was at
+// the receipt: a clock set back does not hold a group longer (SPEC 3).
+func (b *Book) Add(key Key, terms Terms, it Item, now clock.Moment) *Group {
 	if b.groups == nil {
 		b.groups = map[Key]*Group{}
 	}
@@ -80,12 +81,12 @@ func (b *Book) Add(key Key, terms Terms, it Item, now time.Time) *Group {
 	return g
 }
 
-func (b *Book) schedule(g *Group, now time.Time) {
+func (b *Book) schedule(g *Group, now clock.Moment) {
 	if g.Terms.Timeout == 0 {
 		return
 	}
-	left := min(max(g.Terms.Timeout-now.Sub(g.Base), 0), g.Terms.Timeout)
-	g.due = now.Add(left)
+	left := min(max(g.Terms.Timeout-b.Watch.Age(g.Base, now), 0), g.Terms.Timeout)
+	g.due = now.Run + left
 	if g.index < 0 {
 		heap.Push(&b.heap, g)
 	} else {
@@ -94,25 +95,33 @@ func (b *Book) schedule(g *Group, now time.Time) {
 }
 
 // Rebase moves the time that a group's timeout counts from.
-func (b *Book) Rebase(key Key, base, now time.Time) {
+func (b *Book) Rebase(key Key, base time.Time, now clock.Moment) {
 	if g := b.groups[key]; g != nil {
 		g.Base = base
 		b.schedule(g, now)
 	}
 }
 
-// Ahead lists the groups whose base lies in the future of now: the clock was
-// set back while no program ran. The caller records now as their new base, so
-// that further restarts do not begin anew.
-func (b *Book) Ahead(now time.Time) []*Group {
+// Moved lists the groups whose deadline a restart would not find again, because
+// the clock was set since the base was recorded. The caller records NewBase, so that
+// a restart neither lets them go early nor holds them anew.
+func (b *Book) Moved(now clock.Moment) []*Group {
 	var list []*Group
 	for _, g := range b.heap {
-		if g.Base.After(now) {
+		if g.Moved(now) {
 			list = append(list, g)
 		}
 	}
 	return list
 }
+
+// Moved is Book.Moved for one group. What is due anyway needs no new base.
+func (g *Group) Moved(now clock.Moment) bool {
+	return g.index >= 0 && g.due > now.Run && g.NewBase(now).Sub(g.Base).Abs() > clock.Tolerance
+}
+
+// NewBase is the time from which the timeout counts on the clock as it is now.
+func (g *Group) NewBase(now clock.Moment) time.Time { return now.At(g.due - g.Terms.Timeout) }
 
 // Take removes a group and returns it, nil if there is none.
 func (b *Book) Take(key Key) *Group {
@@ -129,17 +138,17 @@ func (b *Book) Take(key Key) *Group {
 }
 
 // Due returns a group whose deadline has come, the earliest first, nil if none.
-func (b *Book) Due(now time.Time) *Group {
-	if len(b.heap) == 0 || b.heap[0].due.After(now) {
+func (b *Book) Due(now clock.Moment) *Group {
+	if len(b.heap) == 0 || b.heap[0].due > now.Run {
 		return nil
 	}
 	return b.heap[0]
 }
 
-// Next is when the next deadline comes; false if there is none.
-func (b *Book) Next() (time.Time, bool) {
+// Next is when the next deadline comes, as clock.Moment's Run; false if there is none.
+func (b *Book) Next() (time.Duration, bool) {
 	if len(b.heap) == 0 {
-		return time.Time{}, false
+		return 0, false
 	}
 	return b.heap[0].due, true
 }
@@ -166,10 +175,10 @@ type dueHeap []*Group
 
 func (h dueHeap) Len() int { return len(h) }
 func (h dueHeap) Less(i, j int) bool {
-	if h[i].due.Equal(h[j].due) {
+	if h[i].due == h[j].due {
 		return h[i].Key < h[j].Key
 	}
-	return h[i].due.Before(h[j].due)
+	return h[i].due < h[j].due
 }
 func (h dueHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]

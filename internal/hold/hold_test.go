@@ -7,14 +7,15 @@ import (
 
 	"pgregory.net/rapid"
 
+	"vestnik/internal/clock"
 	"vestnik/internal/event"
 )
 
-func item(at time.Time) Item { return Item{ID: event.NewID(at)} }
+func item(at clock.Moment) Item { return Item{ID: event.NewID(at.Wall)} }
 
 // SPEC 3: whichever of count and timeout holds first.
 func TestCountAndTimeout(t *testing.T) {
-	start := time.Now()
+	start := clock.Now()
 	for _, c := range []struct {
 		count   int
 		timeout time.Duration
@@ -44,24 +45,24 @@ func TestCountAndTimeout(t *testing.T) {
 // A receipt in the past counts, one in the future never holds longer than the
 // timeout (SPEC 3: a clock set back).
 func TestBase(t *testing.T) {
-	now := time.Now()
+	now := clock.Now()
 	for _, c := range []struct{ receipt, due time.Duration }{
 		{0, time.Minute}, {-30 * time.Second, 30 * time.Second}, {-time.Hour, 0}, {time.Hour, time.Minute},
 	} {
 		var b Book
 		b.Add("g", Terms{Timeout: time.Minute}, item(now.Add(c.receipt)), now)
 		next, ok := b.Next()
-		if d := next.Sub(now); !ok || d < c.due-2*time.Millisecond || d > c.due+2*time.Millisecond {
+		if d := next - now.Run; !ok || d < c.due-2*time.Millisecond || d > c.due+2*time.Millisecond {
 			t.Errorf("receipt at %v: due after %v, want %v", c.receipt, d, c.due)
 		}
-		if ahead := len(b.Ahead(now)) == 1; ahead != (c.receipt > 0) {
+		if ahead := len(b.Moved(now)) == 1; ahead != (c.receipt > 0) {
 			t.Errorf("receipt at %v: ahead %v", c.receipt, ahead)
 		}
 	}
 	var b Book
 	b.Add("g", Terms{Timeout: time.Minute}, item(now.Add(time.Hour)), now)
-	b.Rebase("g", now.Add(-50*time.Second), now)
-	if next, _ := b.Next(); next.Sub(now) > 11*time.Second || len(b.Ahead(now)) != 0 {
+	b.Rebase("g", now.Wall.Add(-50*time.Second), now)
+	if next, _ := b.Next(); next-now.Run > 11*time.Second || len(b.Moved(now)) != 0 {
 		t.Error("rebase did not move the deadline")
 	}
 }
@@ -71,9 +72,9 @@ func TestBase(t *testing.T) {
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var b Book
-		now := time.Now()
+		now := clock.Now()
 		model := map[Key][]uint64{}
-		due := map[Key]time.Time{}
+		due := map[Key]time.Duration{}
 		seq := uint64(0)
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			key := Key(fmt.Sprint("g", rapid.IntRange(0, 4).Draw(t, "group")))
@@ -81,9 +82,9 @@ func TestModel(t *testing.T) {
 			case 0, 1:
 				seq++
 				if model[key] == nil {
-					due[key] = now.Add(time.Minute)
+					due[key] = now.Run + time.Minute
 				}
-				b.Add(key, Terms{Timeout: time.Minute}, Item{Seq: seq, ID: event.NewID(now)}, now)
+				b.Add(key, Terms{Timeout: time.Minute}, Item{Seq: seq, ID: event.NewID(now.Wall)}, now)
 				model[key] = append(model[key], seq)
 			case 2:
 				now = now.Add(time.Duration(rapid.IntRange(0, 50).Draw(t, "seconds")) * time.Second)
@@ -91,7 +92,7 @@ func TestModel(t *testing.T) {
 				g := b.Due(now)
 				late := false
 				for _, at := range due {
-					late = late || now.Sub(at) > time.Second // the id keeps milliseconds
+					late = late || now.Run-at > time.Second // the id keeps milliseconds
 				}
 				if late && g == nil {
 					t.Fatal("a deadline was missed")
@@ -99,7 +100,7 @@ func TestModel(t *testing.T) {
 				if g == nil {
 					continue
 				}
-				if now.Before(due[g.Key].Add(-time.Second)) {
+				if now.Run < due[g.Key]-time.Second {
 					t.Fatal("a group came due too early")
 				}
 				b.Take(g.Key)

@@ -85,7 +85,7 @@ func (s *session) discard(ctx context.Context, sink string, l *ledger, over int6
 		e, err := event.FromHeader(event.Header(h), nil)
 		if err == nil && !l.resolved(e.ID) {
 			list = append(list, streams.Outcome{ID: e.ID, State: streams.StateDiscarded, Terminal: e.Terminal,
-				Lane: streams.Low, Rule: e.Rule, Time: s.opts.Now().UTC(), Error: "the store was full"})
+				Lane: streams.Low, Rule: e.Rule, Time: s.opts.Now().Wall.UTC(), Error: "the store was full"})
 		}
 		return nil
 	})

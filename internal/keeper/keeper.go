@@ -27,6 +27,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
+	"vestnik/internal/clock"
 	"vestnik/internal/hold"
 	"vestnik/streams"
 )
@@ -42,7 +43,7 @@ type Options struct {
 	Every        time.Duration // between rounds, default 1 min
 	Outcomes     int           // a round earlier after so many, default 10,000
 	Owed         bool          // look twice a second for what each sink owes; the router must tell: Queued, Doubt
-	Now          func() time.Time
+	Now          clock.Func    // default clock.Now
 	Log          zerolog.Logger
 }
 
@@ -60,13 +61,13 @@ func (o *Options) defaults() {
 		o.Outcomes = 10_000
 	}
 	if o.Now == nil {
-		o.Now = time.Now
+		o.Now = clock.Now
 	}
 }
 
 // A Holder knows which releases are complete (the router).
 type Holder interface {
-	Settled(before time.Time) []hold.Settled
+	Settled(before clock.Moment) []hold.Settled
 }
 
 // Keeper removes. Make it with New, then Run; there must be one.
@@ -148,7 +149,7 @@ type session struct {
 
 // markers are noted in one round and used in the next: by then they are synced.
 type markers struct {
-	at       time.Time
+	at       clock.Moment
 	position uint64 // of the router, in EVENTS
 	last     uint64 // of ROUTE
 	marks    map[string]uint64
@@ -259,7 +260,7 @@ func (s *session) loop(ctx context.Context, from uint64) error {
 		case <-ctx.Done():
 			return nil
 		}
-		if s.opts.Now().Sub(s.before.at) < 2*s.opts.SyncInterval && !s.before.at.IsZero() {
+		if s.opts.Now().Run-s.before.at.Run < 2*s.opts.SyncInterval && !s.before.at.IsZero() {
 			timer.Reset(2 * s.opts.SyncInterval) // soon enough: what was noted must be synced first
 			continue
 		}
@@ -279,7 +280,7 @@ const lookEvery = time.Second
 // due tells whether it is time for a round: by the clock, or because a stream is
 // nearly full and somebody may be waiting for room.
 func (s *session) due(ctx context.Context) (bool, error) {
-	if s.before.at.IsZero() || s.opts.Now().Sub(s.before.at) >= s.opts.Every {
+	if s.before.at.IsZero() || s.opts.Now().Run-s.before.at.Run >= s.opts.Every {
 		return true, nil
 	}
 	for _, stream := range []jetstream.Stream{s.events, s.route, s.done} {

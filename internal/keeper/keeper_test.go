@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"vestnik/internal/broker"
+	"vestnik/internal/clock"
 	"vestnik/internal/event"
 	"vestnik/internal/hold"
 	"vestnik/internal/keeper"
@@ -55,7 +56,7 @@ func newWorld(t testing.TB, routeMax int64) *world {
 	return &world{t: t, js: js}
 }
 
-func (w *world) Settled(time.Time) []hold.Settled {
+func (w *world) Settled(clock.Moment) []hold.Settled {
 	s := w.settled
 	w.settled = nil
 	return s
@@ -216,9 +217,7 @@ func TestMark(t *testing.T) {
 	}
 	w.outcome(aside, streams.StateDelivered)
 	waitFor(t, func() bool { return mark() > 6 })
-	if n := count(w.list(streams.Done), "mark."); n != 1 {
-		t.Errorf("%d marks", n)
-	}
+	waitFor(t, func() bool { return count(w.list(streams.Done), "mark.") == 1 }) // the old one goes after the new one has come
 }
 
 // Released groups leave no records, held ones stay.
@@ -267,13 +266,13 @@ func TestKeepAge(t *testing.T) {
 	id := w.event()
 	w.publish(streams.Suppressed("uralsib", "40"), w.header(id), nil)
 	w.out(streams.Normal)
-	k, stop := w.start(keeper.Options{Now: func() time.Time { return time.Now().Add(20 * 24 * time.Hour) }})
+	k, stop := w.start(keeper.Options{Now: func() clock.Moment { return clock.Now().Add(20 * 24 * time.Hour) }})
 	w.rounds(k, 3)
 	stop()
 	if n := len(w.list(streams.Events)); n != 22 {
 		t.Fatalf("%d events after 20 days, want 22", n)
 	}
-	k = w.run(keeper.Options{Now: func() time.Time { return time.Now().Add(31 * 24 * time.Hour) }})
+	k = w.run(keeper.Options{Now: func() clock.Moment { return clock.Now().Add(31 * 24 * time.Hour) }})
 	waitFor(t, func() bool { return len(w.list(streams.Events)) == 1 })
 	w.rounds(k, 3)
 	if n := count(w.list(streams.Done), "done."); n != 0 {

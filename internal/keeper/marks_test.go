@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
+	"vestnik/internal/clock"
 	"vestnik/internal/hold"
 	"vestnik/internal/keeper"
 	"vestnik/streams"
@@ -156,7 +157,7 @@ func TestRoundReliesOnTheOneBefore(t *testing.T) {
 func (w *world) stepped(n int) (k *keeper.Keeper, pass func(time.Duration)) {
 	var ahead atomic.Int64
 	k = keeper.New(w.js, w, keeper.Options{Sinks: []string{"uralsib"}, SyncInterval: time.Hour, Every: 1000 * time.Hour, Outcomes: n,
-		Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }, Log: zerolog.Nop()})
+		Now: func() clock.Moment { return clock.Now().Add(time.Duration(ahead.Load())) }, Log: zerolog.Nop()})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- k.Run(ctx) }()

@@ -76,7 +76,7 @@ func (s *session) look(ctx context.Context) error {
 	}
 	now := s.opts.Now()
 	for name, l := range s.sinks {
-		o := Owed{Aside: l.aside(), Looked: now}
+		o := Owed{Aside: l.aside(), Looked: now.Wall}
 		heads := s.heads[name]
 		if heads == nil {
 			heads = new(laneHeads)

@@ -39,7 +39,7 @@ func (s *session) eventsLimit(ctx context.Context, purgeDelivered bool) (uint64,
 		return 0, fmt.Errorf("look up EVENTS: %w", err)
 	}
 	upto := info.State.FirstSeq
-	if oldest := s.opts.Now().Add(-s.opts.KeepAge); info.State.Msgs > 0 && info.State.FirstTime.Before(oldest) {
+	if oldest := s.ageLimit(info.State.FirstTime); info.State.Msgs > 0 && info.State.FirstTime.Before(oldest) {
 		if upto, err = s.firstSince(ctx, oldest, info.State.LastSeq+1); err != nil {
 			return 0, err
 		}
@@ -55,23 +55,38 @@ func (s *session) eventsLimit(ctx context.Context, purgeDelivered bool) (uint64,
 	return upto, nil
 }
 
-// firstSince is the first message of EVENTS stored at or after t.
+// agePace is how many times faster than time EVENTS may go by age: what 30 days
+// gathered, in 30 hours of running.
+const agePace = 24
+
+// ageLimit is the time before which EVENTS may go by age, if it begins at first. A
+// clock that was set forward by years, or was wrong when the computer started, must
+// not cost at once what an analysis needs: somebody has a day to notice (ADR 0026).
+func (s *session) ageLimit(first time.Time) time.Time {
+	now := s.opts.Now()
+	oldest, soonest := now.Wall.Add(-s.opts.KeepAge), first.Add(agePace*(now.Run-s.before.at.Run))
+	if soonest.Before(oldest) {
+		return soonest
+	}
+	return oldest
+}
+
+// firstSince is the first message of EVENTS that was stored at or after t. It reads
+// from the front: the server's search by time trusts that times only grow, and what
+// lies behind a message that is young enough is younger, whatever the clock said.
 func (s *session) firstSince(ctx context.Context, t time.Time, end uint64) (uint64, error) {
-	cons, err := s.js.OrderedConsumer(ctx, streams.Events, jetstream.OrderedConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &t, HeadersOnly: true})
-	if err != nil {
-		return 0, fmt.Errorf("read EVENTS: %w", err)
-	}
-	info := cons.CachedInfo()
-	defer func() { _ = s.js.DeleteConsumer(ctx, streams.Events, info.Name) }() // it goes by itself later
-	if info.NumPending == 0 {
-		return end, nil
-	}
-	m, err := cons.Next(jetstream.FetchMaxWait(5 * time.Second))
-	if err != nil {
-		return 0, fmt.Errorf("read EVENTS: %w", err)
-	}
-	return streams.Seq(m), nil
+	err := streams.Scan(ctx, s.js, streams.Events, streams.From{Headers: true}, func(m jetstream.Msg) error {
+		meta, err := m.Metadata()
+		if err != nil {
+			return fmt.Errorf("read EVENTS: %w", err)
+		}
+		if !meta.Timestamp.Before(t) {
+			end = meta.Sequence.Stream
+			return streams.ErrEnough
+		}
+		return nil
+	})
+	return end, err
 }
 
 // suppressed removes records of suppressed events that EVENTS no longer has.

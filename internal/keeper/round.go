@@ -40,7 +40,7 @@ func (s *session) round(ctx context.Context, purgeDelivered bool) error {
 		}
 	}
 	s.before = now
-	s.count(func(st *Stats) { st.Rounds, st.Last, st.Error = st.Rounds+1, now.at, "" })
+	s.count(func(st *Stats) { st.Rounds, st.Last, st.Error = st.Rounds+1, now.at.Wall, "" })
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"vestnik/internal/broker"
+	"vestnik/internal/clock"
 	"vestnik/internal/event"
 	"vestnik/internal/hold"
 	"vestnik/internal/ledger"
@@ -133,7 +134,7 @@ func (w *world) deliver(ahead time.Duration) (stop func()) {
 	w.t.Helper()
 	short := sink.Backoff{Min: 10 * time.Millisecond, Max: 20 * time.Millisecond}
 	r := sink.NewRunner(w.nc, w, sink.Options{Name: "uralsib", Log: zerolog.Nop(), Attributes: proatm.Attributes,
-		Now: func() time.Time { return time.Now().Add(ahead) }, Retry: short, Aside: sink.Backoff{Min: time.Hour, Max: time.Hour}})
+		Now: func() clock.Moment { return clock.Now().Add(ahead) }, Retry: short, Aside: sink.Backoff{Min: time.Hour, Max: time.Hour}})
 	return w.run(r.Run)
 }
 
@@ -213,4 +214,4 @@ func failing(text string) error { return fmt.Errorf("%s", strings.TrimSpace(text
 // nobody knows of no complete release.
 type nobody struct{}
 
-func (nobody) Settled(time.Time) []hold.Settled { return nil }
+func (nobody) Settled(clock.Moment) []hold.Settled { return nil }

@@ -28,16 +28,45 @@ func (s *session) hold(ctx context.Context, e *event.Event, sink string, d decis
 		copied := *e // the next sink has another rule and lane
 		it.Event, s.cached = &copied, s.cached+len(e.Raw)
 	}
-	g := s.book.Add(key, terms, it, s.opts.Now())
+	g := s.book.Add(key, terms, it, s.now)
 	s.tellHeld()
-	if g.Full() {
+	switch {
+	case g.Full():
 		return s.release(ctx, g, "count")
+	case g.Moved(s.now): // received before the clock was set
+		return s.rebase(ctx, g)
+	}
+	return nil
+}
+
+// look reads the clocks, before each input. If the computer's was set, the deadlines
+// stay where they are in truth, and a restart must find them there.
+func (s *session) look(ctx context.Context) error {
+	s.now = s.opts.Now()
+	set := s.watch.Look(s.now)
+	if set == 0 {
+		return nil
+	}
+	s.opts.Log.Warn().Dur("by", set).Int64("holding", s.stats.holding.Load()).Msg("the computer's clock was set; what is held keeps its deadlines")
+	return s.rebase(ctx, s.book.Moved(s.now)...)
+}
+
+func (s *session) rebase(ctx context.Context, groups ...*hold.Group) error {
+	for _, g := range groups {
+		base := g.NewBase(s.now)
+		if _, err := s.w.put(ctx, s.rebaseMsg(g, base)); err != nil {
+			return err
+		}
+		g.Base = base
 	}
 	return nil
 }
 
 func (s *session) releaseDue(ctx context.Context) error {
-	for g := s.book.Due(s.opts.Now()); g != nil; g = s.book.Due(s.opts.Now()) {
+	if err := s.look(ctx); err != nil {
+		return err
+	}
+	for g := s.book.Due(s.now); g != nil; g = s.book.Due(s.now) {
 		if err := s.release(ctx, g, "timeout"); err != nil {
 			return err
 		}

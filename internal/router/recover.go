@@ -40,7 +40,8 @@ func (s *session) recover(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := s.rebase(ctx); err != nil {
+	// SPEC 3: the clock was set while no router ran, or this one had no broker.
+	if err := s.rebase(ctx, s.book.Moved(s.now)...); err != nil {
 		return err
 	}
 	if err := s.halfDone(ctx); err != nil {
@@ -92,20 +93,21 @@ type unfinished struct {
 func (s *session) rebuild(ctx context.Context, last *jetstream.RawStreamMsg) (*unfinished, error) {
 	var cut *unfinished
 	release, from := releaseOf(last)
-	now := s.opts.Now()
+	s.now = s.opts.Now()
+	s.watch.Look(s.now)
 	subjects := []string{"rt.held.>", "rt.release.>", "rt.rebase.>"}
 	err := streams.Scan(ctx, s.js, streams.Route, streams.From{Subjects: subjects, Headers: true}, func(m jetstream.Msg) error {
 		_, kind, key := splitSubject(m.Subject())
 		h, seq := m.Headers(), streams.Seq(m)
 		switch kind {
 		case "held":
-			return s.reheld(hold.Key(key), h, seq, now)
+			return s.reheld(hold.Key(key), h, seq)
 		case "rebase":
 			base, err := time.Parse(time.RFC3339Nano, h.Get(streams.HeaderBase))
 			if err != nil {
 				return fmt.Errorf("message %d of ROUTE: %w", seq, err)
 			}
-			s.book.Rebase(hold.Key(key), base, now)
+			s.book.Rebase(hold.Key(key), base, s.now)
 		case "release":
 			g := s.book.Take(hold.Key(key))
 			if g != nil && seq == release && from < len(g.Items) {
@@ -151,7 +153,7 @@ func releaseOf(last *jetstream.RawStreamMsg) (release uint64, out int) {
 	return release, n + 1
 }
 
-func (s *session) reheld(key hold.Key, h nats.Header, seq uint64, now time.Time) error {
+func (s *session) reheld(key hold.Key, h nats.Header, seq uint64) error {
 	e, err := event.FromHeader(event.Header(h), nil)
 	if err != nil {
 		return fmt.Errorf("message %d of ROUTE: %w", seq, err)
@@ -163,20 +165,7 @@ func (s *session) reheld(key hold.Key, h nats.Header, seq uint64, now time.Time)
 	}
 	terms.Timeout = time.Duration(timeout) * time.Second
 	terms.TTL, _ = strconv.Atoi(h.Get(streams.HeaderTTL)) // absent = 0 = for ever
-	s.book.Add(key, terms, hold.Item{Seq: seq, ID: e.ID}, now)
-	return nil
-}
-
-// rebase handles a clock that was set back while no router ran: what would be
-// held too long counts from now, on record (SPEC 3).
-func (s *session) rebase(ctx context.Context) error {
-	now := s.opts.Now()
-	for _, g := range s.book.Ahead(now) {
-		if _, err := s.w.put(ctx, s.rebaseMsg(g, now)); err != nil {
-			return err
-		}
-		s.book.Rebase(g.Key, now, now)
-	}
+	s.book.Add(key, terms, hold.Item{Seq: seq, ID: e.ID}, s.now)
 	return nil
 }
 

@@ -3,8 +3,8 @@ package router_test
 import (
 	"fmt"
 	"testing"
-	"time"
 
+	"vestnik/internal/clock"
 	"vestnik/internal/router"
 	"vestnik/streams"
 )
@@ -63,13 +63,13 @@ func TestRefusedReleaseLosesNothing(t *testing.T) {
 	r, _ := w.run(groupRules)
 	want := w.sendGroup()
 	w.want(want[:len(want)-1]...)
-	if list := r.Settled(time.Now()); len(list) > 0 {
+	if list := r.Settled(clock.Now()); len(list) > 0 {
 		t.Errorf("ROUTE refuses the last of the group, but it counts as released: %v", list)
 	}
 	w.limitRoute(1 << 28)
 	w.send("plain") // the router notices the refusal at its next look or write
 	w.want(append(want, "out.uralsib.normal.00000040.normal 21")...)
-	waitFor(t, func() bool { return len(r.Settled(time.Now())) > 0 })
+	waitFor(t, func() bool { return len(r.Settled(clock.Now())) > 0 })
 }
 
 // SPEC 3: held events survive a server's power cut, also while the router lives on.
@@ -86,7 +86,7 @@ func TestSettledDoesNotOutliveSession(t *testing.T) {
 	w.cutRoute(3) // the third, the release and what it let go were not synced
 	w.start(r)
 	waitFor(t, func() bool { return r.Stats().Holding == 2 })
-	if list := r.Settled(time.Now()); len(list) > 0 {
+	if list := r.Settled(clock.Now()); len(list) > 0 {
 		t.Errorf("the group holds 2 events again, but counts as released: %v", list)
 	}
 }

@@ -37,6 +37,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
+	"vestnik/internal/clock"
 	"vestnik/internal/event"
 	"vestnik/internal/hold"
 	"vestnik/internal/rules"
@@ -57,9 +58,8 @@ type Options struct {
 	// Doubt, that ROUTE may not have taken all that Queued was told of.
 	Queued func(sink, lane string, seq uint64, id string)
 	Doubt  func()
-	// Now is the clock, time.Now if nil. It must carry the monotonic reading.
-	Now func() time.Time
-	Log zerolog.Logger
+	Now    clock.Func // default clock.Now
+	Log    zerolog.Logger
 }
 
 // Queue names one lane of a sink's queue.
@@ -72,6 +72,7 @@ type Router struct {
 	reload chan reload
 	set    atomic.Pointer[rules.Set]
 	stats  counters
+	watch  clock.Watch // the running session's; what it saw, the next one needs
 
 	mu      sync.Mutex
 	settled []hold.Settled
@@ -85,7 +86,7 @@ type reload struct {
 // New makes a router; set is the rules to begin with.
 func New(nc *nats.Conn, set *rules.Set, opts Options) *Router {
 	if opts.Now == nil {
-		opts.Now = time.Now
+		opts.Now = clock.Now
 	}
 	r := &Router{nc: nc, opts: opts, reload: make(chan reload)}
 	r.set.Store(set)
@@ -96,30 +97,22 @@ func New(nc *nats.Conn, set *rules.Set, opts Options) *Router {
 // Run routes until ctx ends. After a fault (the broker gone, ROUTE full) it
 // begins again from ROUTE, sooner or later by a growing pause.
 func (r *Router) Run(ctx context.Context) error {
-	pause := minPause
+	var again streams.Again
 	for ctx.Err() == nil {
 		began := r.opts.Now()
 		err := r.session(ctx)
 		if ctx.Err() != nil {
 			break
 		}
-		if r.opts.Now().Sub(began) > time.Minute {
-			pause = minPause
-		}
+		pause := again.After(err, r.opts.Now().Run-began.Run)
 		r.opts.Log.Error().Err(err).Dur("pause", pause).Msg("routing interrupted, begins again from ROUTE")
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause):
 		}
-		pause = min(2*pause, maxPause)
 	}
 	return nil
 }
-
-const (
-	minPause = 100 * time.Millisecond
-	maxPause = 5 * time.Second
-)
 
 // Reload reads the rules file and puts it in force. An error leaves the old
 // rules in force (SPEC 3). It returns when ROUTE has the change.
@@ -149,11 +142,11 @@ func (r *Router) Reload(ctx context.Context) error {
 func (r *Router) Rules() *rules.Set { return r.set.Load() }
 
 // Settled returns the releases that were complete before t, and forgets them.
-func (r *Router) Settled(t time.Time) []hold.Settled {
+func (r *Router) Settled(t clock.Moment) []hold.Settled {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n := 0
-	for n < len(r.settled) && r.settled[n].At.Before(t) {
+	for n < len(r.settled) && r.settled[n].At.Run < t.Run {
 		n++
 	}
 	list := r.settled[:n:n]

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"vestnik/internal/broker"
+	"vestnik/internal/clock"
 	"vestnik/internal/event"
 	"vestnik/internal/router"
 	"vestnik/internal/rules"
@@ -38,7 +39,7 @@ type world struct {
 	nc    *nats.Conn
 	js    jetstream.JetStream
 	n     int
-	clock func() time.Time
+	clock clock.Func
 }
 
 func newWorld(t testing.TB) *world {
@@ -312,7 +313,7 @@ func TestHeldSurviveRestart(t *testing.T) {
 	w.send("three", "either")
 	w.want("rt.rules", "rt.held.G-uralsib-00000040 1", "rt.held.G-uralsib-00000040 2")
 	stop()
-	w.clock = func() time.Time { return time.Now().Add(time.Hour) }
+	w.clock = func() clock.Moment { return clock.Now().Add(time.Hour) }
 	_, stop = w.run(testRules)
 	w.send("three", "three")
 	w.want("rt.rules", "rt.held.G-uralsib-00000040 1", "rt.held.G-uralsib-00000040 2",
@@ -331,7 +332,7 @@ func TestClockSetBack(t *testing.T) {
 	w.want("rt.rules", "rt.held.G-uralsib-00000040 1")
 	stop()
 	start := time.Now()
-	w.clock = func() time.Time { return time.Now().Add(-time.Hour) }
+	w.clock = func() clock.Moment { m := clock.Now(); m.Wall = m.Wall.Add(-time.Hour); return m }
 	w.run(testRules)
 	w.want("rt.rules", "rt.held.G-uralsib-00000040 1", "rt.rebase.G-uralsib-00000040",
 		"rt.release.G-uralsib-00000040", "out.uralsib.normal.00000040.normal 1 released")

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"vestnik/internal/clock"
 	"vestnik/internal/event"
 	"vestnik/internal/hold"
 	"vestnik/internal/proatm"
@@ -25,6 +26,7 @@ type session struct {
 	w            *writer
 	header       nats.Header // of the message being made
 	book         hold.Book
+	now          clock.Moment     // when the input in work was taken
 	pos          streams.Position // of the last message in ROUTE
 	policy       policy
 	cached       int // bytes of held events kept in memory
@@ -51,7 +53,11 @@ func (r *Router) session(ctx context.Context) error {
 	}
 	up, stop := streams.Connected(ctx, r.nc)
 	defer stop()
-	s := &session{Router: r, js: js}
+	s := &session{Router: r, js: js, book: hold.Book{Watch: &r.watch}}
+	return streams.Cause(up, r.nc, s.work(ctx, up))
+}
+
+func (s *session) work(ctx, up context.Context) error {
 	if err := s.open(up); err != nil {
 		return err
 	}
@@ -142,7 +148,7 @@ func (s *session) loop(ctx, up context.Context) error {
 func (s *session) arm(t *time.Timer) {
 	wait := time.Second // a look at refusals at least so often
 	if due, ok := s.book.Next(); ok {
-		wait = min(wait, max(due.Sub(s.opts.Now()), 0))
+		wait = min(wait, max(due-s.opts.Now().Run, 0))
 	}
 	t.Reset(wait)
 }

@@ -11,11 +11,11 @@ import (
 type aside struct {
 	id       string
 	terminal string
-	seq      uint64 // of the message in DONE; 0 = not recorded yet
-	attempts int    // all
-	tries    int    // rejections, which the schedule counts
-	next     time.Time
-	index    int // in the heap, -1 = not there
+	seq      uint64        // of the message in DONE; 0 = not recorded yet
+	attempts int           // all
+	tries    int           // rejections, which the schedule counts
+	next     time.Duration // as clock.Moment's Run
+	index    int           // in the heap, -1 = not there
 }
 
 // asides are the events set aside, by the time of the next try.
@@ -24,8 +24,8 @@ type asides struct {
 	heap asideHeap
 }
 
-// put notes an outcome aside that DONE holds in message seq.
-func (s *asides) put(o streams.Outcome, seq uint64) {
+// put notes an outcome aside that DONE holds in message seq, to be tried again at next.
+func (s *asides) put(o streams.Outcome, seq uint64, next time.Duration) {
 	if s.byID == nil {
 		s.byID = map[string]*aside{}
 	}
@@ -35,11 +35,11 @@ func (s *asides) put(o streams.Outcome, seq uint64) {
 		s.byID[o.ID] = a
 	}
 	a.seq, a.attempts, a.tries = seq, o.Attempts, o.Tries
-	s.later(a, o.Next)
+	s.later(a, next)
 }
 
 // later puts an event back, to be tried again at next.
-func (s *asides) later(a *aside, next time.Time) {
+func (s *asides) later(a *aside, next time.Duration) {
 	a.next = next
 	if a.index < 0 {
 		heap.Push(&s.heap, a)
@@ -61,8 +61,8 @@ func (s *asides) drop(id string) {
 }
 
 // due takes the next one whose time has come, nil if none. It comes back by put or later.
-func (s *asides) due(now time.Time, busy map[string]bool) *aside {
-	if len(s.heap) == 0 || s.heap[0].next.After(now) || busy[s.heap[0].terminal] {
+func (s *asides) due(now time.Duration, busy map[string]bool) *aside {
+	if len(s.heap) == 0 || s.heap[0].next > now || busy[s.heap[0].terminal] {
 		return nil
 	}
 	a := heap.Pop(&s.heap).(*aside)
@@ -70,9 +70,9 @@ func (s *asides) due(now time.Time, busy map[string]bool) *aside {
 }
 
 // next is when the next one is due.
-func (s *asides) next() (time.Time, bool) {
+func (s *asides) next() (time.Duration, bool) {
 	if len(s.heap) == 0 {
-		return time.Time{}, false
+		return 0, false
 	}
 	return s.heap[0].next, true
 }
@@ -80,7 +80,7 @@ func (s *asides) next() (time.Time, bool) {
 type asideHeap []*aside
 
 func (h asideHeap) Len() int           { return len(h) }
-func (h asideHeap) Less(i, j int) bool { return h[i].next.Before(h[j].next) }
+func (h asideHeap) Less(i, j int) bool { return h[i].next < h[j].next }
 func (h asideHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].index, h[j].index = i, j

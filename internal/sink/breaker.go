@@ -1,19 +1,28 @@
 package sink
 
-import "time"
+import (
+	"time"
+
+	"vestnik/internal/clock"
+)
 
 // breaker knows whether the sink is out (SPEC 4). It is pure: the caller has the
 // clock and the dice.
 type breaker struct {
 	backoff  Backoff
-	limit    int // rejections in a row that are an outage too
-	rejected int // in a row
-	failures int // of the sink, in a row; 0 = it is not out
-	until    time.Time
-	since    time.Time
+	limit    int           // rejections in a row that are an outage too
+	rejected int           // in a row
+	failures int           // of the sink, in a row; 0 = it is not out
+	until    time.Duration // no request before, as clock.Moment's Run
+	since    clock.Moment
 	err      string
 	rejects  bool // the outage is one of rejections
+	proven   bool // the sink has said something about an event since the program started
 }
+
+// alone tells whether one request at a time goes: a program that starts does not know
+// yet whether the sink is out, and must not fall upon it with all that waits.
+func (b *breaker) alone() bool { return b.open() || !b.proven }
 
 // open tells whether the sink is out.
 func (b *breaker) open() bool { return b.failures > 0 }
@@ -22,6 +31,7 @@ func (b *breaker) open() bool { return b.failures > 0 }
 // the probe tells: what was in flight when it went out proves nothing.
 func (b *breaker) delivered(probe bool) bool {
 	was := b.open()
+	b.proven = true
 	if was && !probe {
 		return false
 	}
@@ -31,24 +41,25 @@ func (b *breaker) delivered(probe bool) bool {
 
 // failed notes a failure that concerns the sink. probe = it was the probe: only
 // probes lengthen the pause, what else was in flight fails with the first.
-func (b *breaker) failed(err error, probe bool, now time.Time, dice float64) {
+func (b *breaker) failed(err error, probe bool, now clock.Moment, dice float64) {
 	switch {
 	case !b.open():
-		b.since, b.failures = now, 1
+		b.since, b.failures, b.until = now, 1, 0
 	case probe:
 		b.failures++
 	}
 	b.err = err.Error()
-	pause := max(b.backoff.Next(b.failures, dice), RetryAfter(err))
-	if until := now.Add(pause); probe || until.After(b.until) || b.failures == 1 {
+	pause := max(b.backoff.Next(b.failures, dice), RetryAfter(err)) // what was in flight never shortens it
+	if until := now.Run + pause; probe || until > b.until {
 		b.until = until
 	}
 }
 
 // refused notes a rejection. After limit of them in a row the sink is out
 // (SPEC 4); while it is out each probe that is refused lengthens the pause.
-func (b *breaker) refused(err error, probe bool, now time.Time, dice float64) {
+func (b *breaker) refused(err error, probe bool, now clock.Moment, dice float64) {
 	b.rejected++
+	b.proven = true
 	if probe || !b.open() && b.rejected >= b.limit {
 		b.failed(err, probe, now, dice)
 		b.rejects = true

@@ -4,12 +4,14 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"vestnik/internal/clock"
 )
 
 // The breaker over simulated time: what it does at each step is in the table.
 func TestBreaker(t *testing.T) {
 	down, bad := errors.New("HTTP 503"), Rejected(errors.New("HTTP 400"))
-	now := time.Unix(0, 0)
+	now := clock.Moment{Wall: time.Unix(0, 0)}
 	b := breaker{backoff: Backoff{Min: time.Second, Max: 5 * time.Minute}, limit: 10}
 	steps := []struct {
 		what  string
@@ -17,6 +19,9 @@ func TestBreaker(t *testing.T) {
 		open  bool
 		pause time.Duration // until the next probe, with the dice at 1/2
 	}{
+		{"asked to wait", func() { b.failed(After(down, time.Minute), false, now, 0.5) }, true, time.Minute},
+		{"what was in flight fails without asking", func() { b.failed(down, false, now, 0.5) }, true, time.Minute},
+		{"back", func() { b.delivered(true); now = now.Add(time.Hour) }, false, 0},
 		{"one failure", func() { b.failed(down, false, now, 0.5) }, true, 1100 * time.Millisecond},
 		{"what was in flight fails too", func() { b.failed(down, false, now, 0.5) }, true, 1100 * time.Millisecond},
 		{"what was in flight succeeds", func() { b.delivered(false) }, true, 1100 * time.Millisecond},
@@ -42,7 +47,7 @@ func TestBreaker(t *testing.T) {
 		if b.open() != s.open {
 			t.Fatalf("%s: open %v, want %v", s.what, b.open(), s.open)
 		}
-		if got := b.until.Sub(now); s.open && got != s.pause {
+		if got := b.until - now.Run; s.open && got != s.pause {
 			t.Errorf("%s: next probe after %v, want %v", s.what, got, s.pause)
 		}
 	}
@@ -51,8 +56,8 @@ func TestBreaker(t *testing.T) {
 // Hours of outage: the pauses grow to five minutes and stay.
 func TestBreakerHours(t *testing.T) {
 	b := breaker{backoff: RetrySchedule, limit: 10}
-	now, probes := time.Unix(0, 0), 0
-	for end := now.Add(24 * time.Hour); now.Before(end); now = b.until {
+	now, probes := clock.Moment{Wall: time.Unix(0, 0)}, 0
+	for ; now.Run < 24*time.Hour; now = now.Add(b.until - now.Run) {
 		b.failed(errors.New("down"), probes > 0, now, 0.5)
 		probes++
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"vestnik/internal/clock"
 	"vestnik/internal/event"
 	"vestnik/streams"
 )
@@ -15,6 +16,9 @@ func (s *session) dispatch() {
 		now := s.opts.Now()
 		if s.breaker.open() {
 			s.probe(now)
+			return
+		}
+		if s.breaker.alone() && s.flying > 0 {
 			return
 		}
 		if s.limiter != nil && s.limiter.Tokens() < 1 {
@@ -33,8 +37,8 @@ func (s *session) dispatch() {
 
 // probe sends one request while the sink is out: the oldest event of the highest
 // lane (SPEC 4).
-func (s *session) probe(now time.Time) {
-	if s.flying > 0 || now.Before(s.breaker.until) {
+func (s *session) probe(now clock.Moment) {
+	if s.flying > 0 || now.Run < s.breaker.until {
 		return
 	}
 	for i := range s.lanes {
@@ -52,7 +56,7 @@ func (s *session) probe(now time.Time) {
 const asideTurn = 10
 
 // next chooses what is delivered next, nil if nothing can be.
-func (s *session) next(now time.Time) []*item {
+func (s *session) next(now clock.Moment) []*item {
 	var first [3]*item
 	var waiting [3]bool
 	for i := range s.lanes {
@@ -92,7 +96,7 @@ func (s *session) batchSize() int {
 
 // unexpired is the first event of a lane that may go; it settles those whose
 // ttl is over (SPEC 3: checked before each attempt).
-func (s *session) unexpired(lane int, now time.Time) *item {
+func (s *session) unexpired(lane int, now clock.Moment) *item {
 	for {
 		it := s.lanes[lane].first(s.busy)
 		if it == nil || !it.expired(now) {
@@ -104,19 +108,19 @@ func (s *session) unexpired(lane int, now time.Time) *item {
 }
 
 // asideItem is the next event set aside whose time has come, read from DONE.
-func (s *session) asideItem(now time.Time) *item {
+func (s *session) asideItem(now clock.Moment) *item {
 	for {
-		a := s.asides.due(now, s.busy)
+		a := s.asides.due(now.Run, s.busy)
 		if a == nil {
 			return nil
 		}
 		it, err := s.readAside(a)
 		if err != nil {
 			s.opts.Log.Error().Err(err).Str("event", a.id).Msg("an event set aside cannot be read from DONE, tried again later")
-			s.asides.later(a, now.Add(s.opts.Aside.Next(a.tries, dice())))
+			s.asides.later(a, now.Run+s.opts.Aside.Next(a.tries, dice()))
 			continue
 		}
-		if !it.expired(now) {
+		if it.lasts(&s.watch, now); !it.expired(now) {
 			return it
 		}
 		s.counts.expired.Add(1)

@@ -26,7 +26,7 @@ func Judge(status int, header http.Header, ok func(status int) bool, now time.Ti
 		return Rejected(err)
 	}
 	// SPEC 4: `Retry-After` is honoured.
-	if d := parseRetryAfter(header.Get("Retry-After"), now); d > 0 {
+	if d := parseRetryAfter(header.Get("Retry-After"), sentAt(header, now)); d > 0 {
 		return After(err, d)
 	}
 	return err
@@ -42,6 +42,15 @@ func concernsSink(status int) bool {
 		return true
 	}
 	return status < 400 || status > 499
+}
+
+// sentAt is the answer's own time, if it tells one: a Retry-After that is a date is
+// counted from it, whatever our clock says.
+func sentAt(header http.Header, now time.Time) time.Time {
+	if at, err := http.ParseTime(header.Get("Date")); err == nil {
+		return at
+	}
+	return now
 }
 
 func statusText(status int) string {

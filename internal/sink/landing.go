@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"vestnik/internal/clock"
 	"vestnik/internal/event"
 	"vestnik/streams"
 )
@@ -37,9 +38,9 @@ func (s *session) delivered(r result) {
 		s.counts.delivered.Add(1)
 		s.settle(s.laneOf(it), it, streams.StateDelivered, "")
 	}
-	since := s.breaker.since
+	since := s.breaker.since.Run
 	if s.breaker.delivered(r.probe) {
-		s.opts.Log.Info().Dur("outage", r.now.Sub(since)).Msg("the sink takes events again")
+		s.opts.Log.Info().Dur("outage", r.now.Run-since).Msg("the sink takes events again")
 	}
 }
 
@@ -52,7 +53,7 @@ func (s *session) refused(r result) {
 		tries = it.aside.tries + 1
 	}
 	o.Tries, o.TTL, o.Event = tries, it.ttl, event.AppendJSON(nil, it.e)
-	o.Next = r.now.Add(s.opts.Aside.Next(tries, dice()))
+	o.Next = r.now.Wall.Add(s.opts.Aside.Next(tries, dice())).UTC()
 	s.rec.add(o)
 	s.opts.Log.Warn().Err(r.err).Str("event", it.e.ID).Str("atm", it.e.Terminal).Str("rule", it.e.Rule).
 		Int("attempt", it.attempts).Time("next", o.Next).Msg("event rejected, set aside")
@@ -60,16 +61,16 @@ func (s *session) refused(r result) {
 		s.leave(s.laneOf(it), it)
 	}
 	if it.aside == nil || r.probe {
-		s.outage(func() { s.breaker.refused(r.err, r.probe, r.now, dice()) })
+		s.outage(r.now, func() { s.breaker.refused(r.err, r.probe, r.now, dice()) })
 	}
 }
 
 func (s *session) failed(r result) {
 	s.counts.failed.Add(1)
-	s.outage(func() { s.breaker.failed(r.err, r.probe, r.now, dice()) })
+	s.outage(r.now, func() { s.breaker.failed(r.err, r.probe, r.now, dice()) })
 	for _, it := range r.items {
 		if it.aside != nil {
-			s.asides.later(it.aside, r.now)
+			s.asides.later(it.aside, r.now.Run)
 			continue
 		}
 		s.rec.add(s.outcome(it, streams.StateFailed, r.err.Error()))
@@ -77,7 +78,7 @@ func (s *session) failed(r result) {
 }
 
 // outage tells the log when the sink goes out, and at every probe.
-func (s *session) outage(note func()) {
+func (s *session) outage(now clock.Moment, note func()) {
 	was := s.breaker.open()
 	note()
 	if !s.breaker.open() {
@@ -87,7 +88,7 @@ func (s *session) outage(note func()) {
 	if !was {
 		level = s.opts.Log.Warn()
 	}
-	level.Str("error", s.breaker.err).Int("failures", s.breaker.failures).Time("next_probe", s.breaker.until).Msg("the sink is out")
+	level.Str("error", s.breaker.err).Int("failures", s.breaker.failures).Time("next_probe", now.At(s.breaker.until).UTC()).Msg("the sink is out")
 }
 
 // settle records an outcome that is final and takes the event out of its lane.
@@ -113,14 +114,14 @@ func (s *session) laneOf(it *item) int {
 
 func (s *session) outcome(it *item, state, err string) streams.Outcome {
 	return streams.Outcome{ID: it.e.ID, State: state, Terminal: it.e.Terminal, Lane: it.e.Lane, Rule: it.e.Rule,
-		Attempts: it.attempts, Error: err, Time: s.opts.Now().UTC()}
+		Attempts: it.attempts, Error: err, Time: s.opts.Now().Wall.UTC()}
 }
 
 // noted learns where DONE keeps the events set aside.
 func (s *session) noted(m recordedMsg) {
 	for _, o := range m.list {
 		if o.State == streams.StateAside {
-			s.asides.put(o, m.seq)
+			s.asides.put(o, m.seq, s.tryAt(o))
 		}
 	}
 }

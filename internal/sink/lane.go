@@ -3,25 +3,32 @@ package sink
 import (
 	"time"
 
+	"vestnik/internal/clock"
 	"vestnik/internal/event"
 )
 
 // item is an event in a lane of the queue.
 type item struct {
 	e        *event.Event
-	seq      uint64 // in ROUTE
-	ttl      int    // seconds, 0 = for ever
-	release  string // the release that it came with, "" = none
+	seq      uint64        // in ROUTE
+	ttl      int           // seconds, 0 = for ever
+	until    time.Duration // with a ttl: when it expires, as clock.Moment's Run
+	release  string        // the release that it came with, "" = none
 	attempts int
 	flying   bool
 	gone     bool   // it has left the lane
 	aside    *aside // nil = from a lane
 }
 
-// expired tells whether delivery is no longer worth while (SPEC 3, ttl).
-func (it *item) expired(now time.Time) bool {
-	return it.ttl > 0 && now.After(it.e.Received().Add(time.Duration(it.ttl)*time.Second))
+// lasts settles until when delivery is worth while (SPEC 3, ttl), whatever becomes of
+// the computer's clock from now on; never longer than the ttl.
+func (it *item) lasts(w *clock.Watch, now clock.Moment) {
+	ttl := time.Duration(it.ttl) * time.Second
+	it.until = now.Run + min(ttl-w.Age(it.e.Received(), now), ttl)
 }
+
+// expired tells whether delivery is no longer worth while.
+func (it *item) expired(now clock.Moment) bool { return it.ttl > 0 && now.Run > it.until }
 
 // lane is the part of one lane's queue that is in memory, oldest first.
 type lane struct {

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
+	"vestnik/internal/clock"
 	"vestnik/internal/event"
 	"vestnik/internal/proatm"
 	"vestnik/internal/sink"
@@ -69,7 +70,7 @@ func TestPausedOutageIsQuiet(t *testing.T) {
 	w.answer = func(sink.Delivery) error { return errors.New("HTTP 503") }
 	w.queue(1, streams.Normal)
 	var looks atomic.Int64
-	r, _ := w.run(sink.Options{Now: func() time.Time { looks.Add(1); return time.Now() }})
+	r, _ := w.run(sink.Options{Now: func() clock.Moment { looks.Add(1); return clock.Now() }})
 	waitFor(t, func() bool { return r.Stats().Outage != nil })
 	r.SetPaused(true)
 	waitFor(t, func() bool { s := r.Stats(); return s.Paused && s.InFlight == 0 && time.Now().After(s.Outage.Next) })

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"vestnik/internal/clock"
 	"vestnik/internal/event"
 	"vestnik/streams"
 )
@@ -15,6 +16,7 @@ func (s *session) loop(ctx context.Context, failed <-chan error) error {
 	defer timer.Stop()
 	defer s.counts.turn.Store(0)
 	for {
+		s.look()
 		s.counts.turn.Store(int64(time.Since(begun)))
 		s.dispatch()
 		s.tell()
@@ -67,6 +69,7 @@ func (s *session) arrived(lane int, it *item) {
 		}
 		it.attempts = k.attempts
 	}
+	it.lasts(&s.watch, s.look())
 	s.lanes[lane].push(it)
 }
 
@@ -90,11 +93,11 @@ func (s *session) discard(list []streams.Outcome) {
 
 // arm sets the timer to the next thing that time brings about.
 func (s *session) arm(t *time.Timer) {
-	now := s.opts.Now()
+	now := s.opts.Now().Run
 	wait := time.Second
-	soon := func(at time.Time) { // what is due waits for something else, which wakes the loop
-		if at.After(now) {
-			wait = min(wait, at.Sub(now))
+	soon := func(at time.Duration) { // what is due waits for something else, which wakes the loop
+		if at > now {
+			wait = min(wait, at-now)
 		}
 	}
 	if s.breaker.open() {
@@ -111,6 +114,15 @@ func (s *session) arm(t *time.Timer) {
 	t.Reset(max(wait, time.Millisecond))
 }
 
+// look reads the clocks, and notices that the computer's was set.
+func (s *session) look() clock.Moment {
+	now := s.opts.Now()
+	if set := s.watch.Look(now); set != 0 {
+		s.opts.Log.Warn().Dur("by", set).Msg("the computer's clock was set; retries and ttl go on as they were")
+	}
+	return now
+}
+
 const sayEvery = 50 * time.Millisecond
 
 // tell publishes the state for Stats, now and then.
@@ -120,8 +132,8 @@ func (s *session) tell() {
 	}
 	s.said = time.Now()
 	st := &Stats{Sink: s.opts.Name, Aside: len(s.asides.byID), InFlight: s.flying}
-	if b := &s.breaker; b.open() {
-		st.Outage = &Outage{Since: b.since, Failures: b.failures, Error: b.err, Next: b.until}
+	if b, now := &s.breaker, s.opts.Now(); b.open() {
+		st.Outage = &Outage{Since: now.At(b.since.Run), Failures: b.failures, Error: b.err, Next: now.At(b.until)}
 	}
 	s.tellOldest(st)
 	if last := s.stats.Load(); !st.Known && last != nil && last.Known { // a new session reads again: better than nothing

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
 
+	"vestnik/internal/clock"
 	"vestnik/internal/event"
 	"vestnik/streams"
 )
@@ -30,7 +31,7 @@ type Options struct {
 	// Observe, if set, is told how long each request took and how it ended; it is
 	// called from many goroutines at once.
 	Observe func(took time.Duration, err error)
-	Now     func() time.Time
+	Now     clock.Func // default clock.Now
 	Log     zerolog.Logger
 }
 
@@ -42,7 +43,7 @@ func (o *Options) defaults() {
 		o.Ahead = 512
 	}
 	if o.Now == nil {
-		o.Now = time.Now
+		o.Now = clock.Now
 	}
 	if o.StopTimeout == 0 {
 		o.StopTimeout = 3 * time.Second
@@ -71,6 +72,10 @@ type Runner struct {
 	wake   chan struct{}
 	stats  atomic.Pointer[Stats]
 	counts counts
+
+	// Of the running session's loop; the next one goes on with them.
+	breaker breaker
+	watch   clock.Watch
 }
 
 type counts struct {
@@ -87,21 +92,21 @@ func NewRunner(nc *nats.Conn, s Sink, opts Options) *Runner {
 	opts.defaults()
 	r := &Runner{nc: nc, sink: s, opts: opts, wake: make(chan struct{}, 1)}
 	r.rec = newRecorder(opts.Name, opts.Log)
+	r.breaker = breaker{backoff: opts.Retry, limit: rejectionLimit}
 	return r
 }
 
 // Run delivers until ctx ends; then it waits for what is in flight and records
 // it. After a fault of the broker it begins again from DONE.
 func (r *Runner) Run(ctx context.Context) error {
-	for pause := minPause; ctx.Err() == nil; pause = min(2*pause, maxPause) {
-		began := time.Now()
+	var again streams.Again
+	for ctx.Err() == nil {
+		began := r.opts.Now()
 		err := r.session(ctx)
 		if ctx.Err() != nil {
 			break
 		}
-		if time.Since(began) > time.Minute {
-			pause = minPause
-		}
+		pause := again.After(err, r.opts.Now().Run-began.Run)
 		r.opts.Log.Error().Err(err).Dur("pause", pause).Msg("delivery interrupted, begins again from DONE")
 		select {
 		case <-ctx.Done():
@@ -110,11 +115,6 @@ func (r *Runner) Run(ctx context.Context) error {
 	}
 	return nil
 }
-
-const (
-	minPause = 100 * time.Millisecond
-	maxPause = 5 * time.Second
-)
 
 // SetPaused stops and resumes deliveries; what is in flight ends.
 func (r *Runner) SetPaused(p bool) {

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/time/rate"
 
+	"vestnik/internal/clock"
 	"vestnik/internal/event"
 	"vestnik/streams"
 )
@@ -35,7 +36,6 @@ type session struct {
 	requests context.Context // of what is in flight
 	asides   asides
 	known    map[string]known // from DONE, of events still to be met in ROUTE
-	breaker  breaker
 	share    Share
 	turn     int // requests since the last one for an event set aside
 	limiter  *rate.Limiter
@@ -54,7 +54,7 @@ type result struct {
 	items []*item
 	err   error
 	probe bool
-	now   time.Time
+	now   clock.Moment
 }
 
 type recordedMsg struct {
@@ -69,8 +69,7 @@ const unrecorded = 256
 func (r *Runner) session(ctx context.Context) error {
 	s := &session{Runner: r, busy: map[string]bool{}, known: map[string]known{},
 		results: make(chan result, r.opts.MaxInFlight), recorded: make(chan recordedMsg, 16),
-		discards: make(chan []streams.Outcome, 16),
-		breaker:  breaker{backoff: r.opts.Retry, limit: rejectionLimit}}
+		discards: make(chan []streams.Outcome, 16)}
 	if r.opts.RateLimit > 0 {
 		s.limiter = rate.NewLimiter(rate.Limit(r.opts.RateLimit), max(1, int(r.opts.RateLimit/10)))
 	}
@@ -85,6 +84,10 @@ func (r *Runner) session(ctx context.Context) error {
 	defer func() { _ = given.Unsubscribe() }() // the connection may be gone
 	ctx, stop := streams.Connected(ctx, r.nc)
 	defer stop()
+	return streams.Cause(ctx, r.nc, s.work(ctx))
+}
+
+func (s *session) work(ctx context.Context) (err error) {
 	if _, err := streams.Await(ctx, s.js, streams.Route); err != nil {
 		return err
 	}
@@ -143,13 +146,18 @@ func (s *session) recall(ctx context.Context) error {
 func (s *session) learn(o streams.Outcome, seq uint64) {
 	s.known[o.ID] = known{final: streams.Final(o.State), aside: o.State == streams.StateAside, attempts: o.Attempts}
 	if o.State == streams.StateAside {
-		if last := s.opts.Now().Add(s.opts.Aside.orDefault().Max); o.Next.After(last) {
-			o.Next = last // the clock was set back
-		}
-		s.asides.put(o, seq)
+		s.asides.put(o, seq, s.tryAt(o))
 	} else {
 		s.asides.drop(o.ID)
 	}
+}
+
+// tryAt is when an event set aside is tried again. However the clock was set since,
+// that is no later than the longest pause from now.
+func (s *session) tryAt(o streams.Outcome) time.Duration {
+	now := s.look()
+	left := o.Next.Sub(o.Time) - s.watch.Age(o.Time, now)
+	return now.Run + min(max(left, 0), s.opts.Aside.orDefault().Max)
 }
 
 // mark is up to where DONE need not be read: ROUTE is rid of those events.

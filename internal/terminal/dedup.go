@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"vestnik/internal/clock"
 	"vestnik/internal/event"
 )
 
@@ -22,7 +23,7 @@ type digest = [sha256.Size]byte
 type dedup struct {
 	rec    Recorder
 	window time.Duration
-	now    func() time.Time
+	now    clock.Func
 
 	mu    sync.Mutex
 	first map[digest]*sighting
@@ -32,12 +33,12 @@ type dedup struct {
 // A sighting is the first of several equal events.
 type sighting struct {
 	key  digest
-	at   time.Time
+	at   time.Duration // clock.Moment's Run: whoever sets the clock neither ends nor stretches the window
 	done chan struct{} // closed when err is set
 	err  error
 }
 
-func newDedup(rec Recorder, window time.Duration, now func() time.Time) *dedup {
+func newDedup(rec Recorder, window time.Duration, now clock.Func) *dedup {
 	return &dedup{rec: rec, window: window, now: now, first: map[digest]*sighting{}}
 }
 
@@ -69,7 +70,7 @@ var errNotRecorded = errors.New("not recorded")
 func (d *dedup) sight(key digest) (mine, earlier *sighting) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	now := d.now()
+	now := d.now().Run
 	for len(d.order) > 0 && (d.over(d.order[0], now) || len(d.order) >= maxRemembered) {
 		d.drop(d.order[0])
 		d.order[0] = nil
@@ -84,11 +85,8 @@ func (d *dedup) sight(key digest) (mine, earlier *sighting) {
 	return mine, nil
 }
 
-// over tells whether s is out of the window; a clock set back ends it too.
-func (d *dedup) over(s *sighting, now time.Time) bool {
-	age := now.Sub(s.at)
-	return age >= d.window || age < 0
-}
+// over tells whether s is out of the window.
+func (d *dedup) over(s *sighting, now time.Duration) bool { return now-s.at >= d.window }
 
 // settle lets the repetitions go that wait for s; an event that was not
 // recorded is not repeated by anything.

@@ -43,7 +43,7 @@ func (s *Server) judge(ctx context.Context, c *conn, sig signature, body []byte)
 
 // record makes the event and has it recorded.
 func (s *Server) record(ctx context.Context, sig signature, doc proatm.Document, body []byte) (*event.Event, error) {
-	now := s.opts.Now()
+	now := s.opts.Now().Wall
 	e := &event.Event{
 		ID:        event.NewID(now),
 		Terminal:  s.opts.ATM, // SPEC 2: absent, it is the edge's own

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"vestnik/internal/clock"
 	"vestnik/internal/code"
 	"vestnik/internal/event"
 )
@@ -120,7 +121,7 @@ func TestEventMade(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 3, 4, 5, 6, 7, 89e6, time.UTC)
 	rec := &notebook{}
-	p := start(t, Options{Now: func() time.Time { return now }}, rec)
+	p := start(t, Options{Now: func() clock.Moment { return clock.Moment{Wall: now} }}, rec)
 	for _, c := range []struct {
 		body     string
 		terminal string
@@ -187,7 +188,7 @@ func TestPause(t *testing.T) {
 func TestHeartbeat(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	p := start(t, Options{Now: func() time.Time { now = now.Add(time.Second); return now }}, &notebook{})
+	p := start(t, Options{Now: func() clock.Moment { now = now.Add(time.Second); return clock.Moment{Wall: now} }}, &notebook{})
 	for i, body := range []string{good, heartbeat, good, "<event severity='normal' device='0' message=''/>", good} {
 		p.dial().send(wire("URAL", body)).want(code.OK)
 		at := time.Date(2026, 1, 1, 0, 0, i+1, 0, time.UTC)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"vestnik/internal/clock"
 	"vestnik/internal/frame"
 	"vestnik/internal/proatm"
 )
@@ -36,9 +37,9 @@ type Options struct {
 	// Answered, if set, is told how long each whole frame took from its last byte to
 	// its answer. It is called from many goroutines at once.
 	Answered func(took time.Duration)
-	Commands Commander        // nil = <monitoring> is answered with code 104
-	Now      func() time.Time // nil = time.Now
-	Log      zerolog.Logger   // the zero Logger writes nothing
+	Commands Commander      // nil = <monitoring> is answered with code 104
+	Now      clock.Func     // nil = clock.Now
+	Log      zerolog.Logger // the zero Logger writes nothing
 }
 
 func (o Options) withDefaults() Options {
@@ -51,7 +52,7 @@ func (o Options) withDefaults() Options {
 	o.XMLDepth = cmp.Or(o.XMLDepth, 64)
 	o.XMLAttributes = cmp.Or(o.XMLAttributes, 256)
 	if o.Now == nil {
-		o.Now = time.Now
+		o.Now = clock.Now
 	}
 	return o
 }
