@@ -51,7 +51,7 @@ func killAll(t *testing.T, hosted string, programs []string) {
 	c.site.proxima.Change(slow)
 	c.site.start(programs...)
 	c.queues.follow(c.site)
-	stopLoad := c.load(uint64(seed))
+	stopLoad := c.load(uint64(seed), func(*simulate.Options) {})
 	for range rounds {
 		c.round()
 	}
@@ -92,8 +92,9 @@ type kill struct {
 	from, to time.Time
 }
 
-// load sends events of all kinds from four terminals until it is stopped.
-func (c *crash) load(seed uint64) (stop func()) {
+// load sends events of all kinds from four terminals, or as change has it, until
+// it is stopped.
+func (c *crash) load(seed uint64, change func(*simulate.Options)) (stop func()) {
 	var kinds []simulate.Template
 	for _, kind := range []string{"now", "high", "count", "wait", "both", "never"} {
 		kinds = append(kinds, simulate.Template{Name: kind, Weight: 1, Fields: []event.Attr{
@@ -109,6 +110,7 @@ func (c *crash) load(seed uint64) (stop func()) {
 				c.mu.Unlock()
 			}
 		}}}
+	change(&terminal.Options)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {

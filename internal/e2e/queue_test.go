@@ -70,6 +70,18 @@ func (q *queues) forget(last uint64) {
 	}
 }
 
+// forgetSince forgets what came into the queues after a time: a power cut may have
+// taken it from any place behind. What it left is read again by follow.
+func (q *queues) forgetSince(at time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for seq, e := range q.entries {
+		if e.time.After(at) {
+			delete(q.entries, seq)
+		}
+	}
+}
+
 func (q *queues) note(m jetstream.Msg) error {
 	meta, err := m.Metadata()
 	if err != nil {

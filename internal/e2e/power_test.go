@@ -1,0 +1,149 @@
+package e2e_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"vestnik/internal/e2e/faultfs"
+	"vestnik/internal/event"
+	"vestnik/internal/simulate"
+)
+
+// SPEC 1, 4: a power cut at any moment. All programs of the terminal's computer are
+// killed at once, what was not synced is dropped, torn or written in any order, and
+// they start again. Nothing that was answered 0 is lost, what is delivered twice has
+// the same id, and everything else that a kill must not harm (TestKill9).
+func TestPowerCut(t *testing.T) { t.Parallel(); cutAll(t, "", programs) }
+
+// The same with everything in one process.
+func TestPowerCutHosted(t *testing.T) {
+	t.Parallel()
+	cutAll(t, "router, uralsib, proxima", programs[:1])
+}
+
+// losses in the order of the rounds.
+var losses = []faultfs.Loss{faultfs.All, faultfs.Torn, faultfs.Pages}
+
+// powerRounds is 20 in the long form.
+func powerRounds(t *testing.T, short int) int {
+	if long() {
+		short = 20
+	}
+	return number(t, "VESTNIK_ROUNDS", short)
+}
+
+func cutAll(t *testing.T, hosted string, programs []string) {
+	seed, rounds := powerSeed(t), powerRounds(t, 4)
+	c := &crash{t: t, programs: programs, rng: rand.New(rand.NewPCG(seed, 0)), queues: newQueues(), answered: map[string]bool{}}
+	p := newPower(t, c, seed, settings{Run: hosted, URAL: "uralsib, proxima", Rules: crashRules, Limits: "keep_alive: on",
+		Sink: `retry_min: "50ms", retry_max: "200ms"`, More: "store { events_bytes: 1GB }"})
+	slow := func(b *simulate.Behaviour) { b.Delay = 3 * time.Millisecond } // so that something is always in flight
+	c.site.uralsib.Change(slow)
+	c.site.proxima.Change(slow)
+	p.start()
+	stop := p.load(seed)
+	for i := range rounds {
+		time.Sleep(time.Duration(100+c.rng.IntN(1500)) * time.Millisecond) // the load goes on
+		p.cut(losses[i%len(losses)])
+		p.start()
+	}
+	stop()
+	c.settle()
+	c.queues.stop()
+	c.check()
+	p.checkBodies()
+}
+
+// powerSeed is what chance begins with; the log says how to repeat it.
+func powerSeed(t *testing.T) uint64 {
+	seed := number(t, "VESTNIK_SEED", int(rand.Uint32()))
+	t.Logf("VESTNIK_SEED=%d VESTNIK_ROUNDS=%d go test -count=1 -v -run '^%s$' ./internal/e2e", seed, powerRounds(t, 4), t.Name())
+	return uint64(seed)
+}
+
+// power is a site whose store lies on a disk that loses power.
+type power struct {
+	*crash
+	disk *faultfs.Disk
+}
+
+func newPower(t *testing.T, c *crash, seed uint64, o settings) *power {
+	t.Helper()
+	disk := faultfs.Mount(t, faultfs.Options{Seed: seed, FsyncDelay: time.Millisecond})
+	c.site = newSite(t, o)
+	c.site.write("nats.conf", fmt.Sprintf("listen: %q\njetstream { store_dir: %q }\n", c.site.nats, filepath.Join(disk.Path, "data")))
+	return &power{crash: c, disk: disk}
+}
+
+// start starts all programs; they must serve again without anybody's help.
+func (p *power) start() {
+	p.site.start(p.programs...)
+	p.queues.follow(p.site)
+	for i := range p.kills {
+		if p.kills[i].to.IsZero() {
+			p.kills[i].to = time.Now()
+		}
+	}
+}
+
+// synced is how long the router's outputs may stay unsynced, and the keeper waits
+// before it removes anything: twice (docs/adr/0009).
+const synced = 2 * 2 * time.Second
+
+// cut takes the power from all programs.
+func (p *power) cut(loss faultfs.Loss) {
+	p.queues.stop()
+	at := time.Now()
+	for _, name := range p.programs { // all are dying before the first is waited for
+		_ = p.site.processes[name].cmd.Process.Kill() // it may be gone already
+	}
+	for _, name := range p.programs {
+		p.site.processes[name].kill()
+		p.kills = append(p.kills, kill{program: name, from: at})
+	}
+	lost := p.disk.Cut(loss)
+	p.queues.forgetSince(at.Add(-synced))
+	p.t.Logf("power cut, loss %s: not synced were %d bytes in %d files, %d names", loss, lost.Bytes, lost.Files, lost.Names)
+}
+
+// load sends from two terminals over one connection each, and from two with a
+// connection per event. The events are large enough that the store begins new files
+// now and then.
+func (p *power) load(seed uint64) (stop func()) {
+	filler := event.Attr{Name: "filler", Value: strings.Repeat("Ж", 1500)}
+	kept := p.crash.load(seed, func(o *simulate.Options) {
+		o.ATM, o.KeepAlive, o.Rate = o.ATM[:2], true, 120
+		for i := range o.Templates {
+			o.Templates[i].Fields = append(o.Templates[i].Fields, filler)
+		}
+	})
+	single := p.crash.load(seed+1, func(o *simulate.Options) { o.ATM, o.Rate = o.ATM[2:], 120 })
+	return func() { kept(); single() }
+}
+
+// checkBodies: an id means one event, at both sinks and in every copy.
+func (p *power) checkBodies() {
+	p.t.Helper()
+	_, js := p.site.connect()
+	bodies := map[string]string{}
+	for _, e := range stored(p.t, js) {
+		bodies[e.ID] = string(e.Raw)
+	}
+	for _, a := range slices.Concat(p.site.uralsib.Arrivals(), p.site.proxima.Arrivals()) {
+		body, known := bodies[a.ID]
+		if !known {
+			p.t.Errorf("%s got event %s (%s), which EVENTS has not", a.System, a.ID, a.Attr("n"))
+		} else if !strings.Contains(body, "'"+a.Attr("n")+"'") && !strings.Contains(body, `"`+a.Attr("n")+`"`) {
+			p.t.Errorf("%s got event %s as number %s; it is %s", a.System, a.ID, a.Attr("n"), body)
+		}
+	}
+}
+
+// long tells whether the long form of the tests is asked for.
+func long() bool { return os.Getenv("VESTNIK_LONG") != "" }
