@@ -126,6 +126,9 @@ func WatchPauses(ctx context.Context, js jetstream.JetStream, changed func(Pause
 	for begun := false; ; {
 		select {
 		case u, ok := <-w.Updates():
+			if !ok && ctx.Err() != nil { // the end of ctx closes it too
+				return ctx.Err()
+			}
 			if !ok {
 				return fmt.Errorf("watch %s: ended", streams.Control)
 			}

@@ -47,6 +47,9 @@ func (q *queues) follow(s *site) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	if err := streams.AwaitWhole(ctx, js); err != nil { // as the sinks do
+		s.t.Fatal(err)
+	}
 	q.forget(route.CachedInfo().State.LastSeq)
 	done := make(chan struct{})
 	go func() {

@@ -89,6 +89,9 @@ func (r *Runner) session(ctx context.Context) error {
 	if s.done, err = streams.Await(ctx, s.js, streams.Done); err != nil {
 		return err
 	}
+	if err := streams.AwaitWhole(ctx, s.js); err != nil {
+		return err
+	}
 	if err := s.recall(ctx); err != nil {
 		return err
 	}
