@@ -4,7 +4,7 @@ SHELL := bash
 TOOLS := PATH="$$(go env GOPATH)/bin:$$PATH"
 CORE := $$(go list ./... | grep -v /e2e$$)
 
-.PHONY: help check test race fuzz e2e crash outage bench build lint tools ci clean
+.PHONY: help check test race fuzz e2e crash power outage bench build lint tools ci clean
 
 help: ## print this
 	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -32,6 +32,9 @@ e2e: bin/nats ## the programs as processes, with the stock nats command too
 
 crash: ## kill -9, long: ROUNDS=400, SEED=… repeats a run
 	VESTNIK_ROUNDS=$${ROUNDS:-400} VESTNIK_SEED=$$SEED go test -count=1 -timeout 60m -v -run Kill9 ./internal/e2e
+
+power: ## power cuts, 20 rounds each: ROUNDS=…, SEED=… repeats a run
+	VESTNIK_LONG=1 VESTNIK_ROUNDS=$$ROUNDS VESTNIK_SEED=$$SEED go test -count=1 -timeout 60m -v -run PowerCut ./internal/e2e
 
 outage: ## a sink down for a whole minute
 	VESTNIK_LONG=1 go test -count=1 -v -run SinkDown ./internal/e2e

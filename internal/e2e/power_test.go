@@ -55,6 +55,7 @@ func cutAll(t *testing.T, hosted string, programs []string) {
 		p.start()
 	}
 	stop()
+	p.checkStored()
 	c.settle()
 	c.queues.stop()
 	c.check()
@@ -68,6 +69,10 @@ func powerSeed(t *testing.T) uint64 {
 	return uint64(seed)
 }
 
+// fsyncDelay makes the disk so slow that a cut often falls between a write and its
+// fsync.
+const fsyncDelay = 5 * time.Millisecond
+
 // power is a site whose store lies on a disk that loses power.
 type power struct {
 	*crash
@@ -76,7 +81,7 @@ type power struct {
 
 func newPower(t *testing.T, c *crash, seed uint64, o settings) *power {
 	t.Helper()
-	disk := faultfs.Mount(t, faultfs.Options{Seed: seed, FsyncDelay: time.Millisecond})
+	disk := faultfs.Mount(t, faultfs.Options{Seed: seed, FsyncDelay: fsyncDelay})
 	c.site = newSite(t, o)
 	c.site.write("nats.conf", fmt.Sprintf("listen: %q\njetstream { store_dir: %q }\n", c.site.nats, filepath.Join(disk.Path, "data")))
 	return &power{crash: c, disk: disk}
@@ -105,6 +110,7 @@ const synced = 2 * 2 * time.Second
 func (p *power) cut(loss faultfs.Loss) {
 	p.queues.stop()
 	at := time.Now()
+	p.disk.Off()
 	for _, name := range p.programs { // all are dying before the first is waited for
 		_ = p.site.processes[name].cmd.Process.Kill() // it may be gone already
 	}
@@ -231,6 +237,17 @@ func inOrderByKind(t *testing.T, list []simulate.Arrival) {
 			}
 			last[a.Attr("kind")] = n
 		}
+	}
+}
+
+// checkStored ends the test if an event is lost: nothing else would add up.
+func (p *power) checkStored() {
+	p.t.Helper()
+	_, js := p.site.connect()
+	list, _ := truths(p.t, js)
+	p.checkAnswered(list)
+	if p.t.Failed() {
+		p.t.FailNow()
 	}
 }
 

@@ -61,6 +61,7 @@ func (q *queues) follow(s *site) {
 		}
 	}()
 	q.stop = func() { cancel(); <-done; nc.Close() }
+	s.t.Cleanup(q.stop) // where a test fails before it stops it
 }
 
 func (q *queues) forget(last uint64) {
