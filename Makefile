@@ -4,10 +4,10 @@ SHELL := bash
 TOOLS := PATH="$$(go env GOPATH)/bin:$$PATH"
 CORE := $$(go list ./... | grep -v /e2e$$)
 
-.PHONY: help check test race fuzz e2e crash power outage bench build lint tools ci clean
+.PHONY: help check test race fuzz e2e crash power outage store-fixture bench build lint tools ci clean
 
 help: ## print this
-	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
 
 check: ## gofmt, vet, staticcheck, race tests, short fuzz: before every commit
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
@@ -38,6 +38,9 @@ power: ## power cuts, 20 rounds each: ROUNDS=…, SEED=… repeats a run
 
 outage: ## a sink down for a whole minute
 	VESTNIK_LONG=1 go test -count=1 -v -run SinkDown ./internal/e2e
+
+store-fixture: ## keep a store of this version for the test of upgrades: NAME=…
+	VESTNIK_STORE_FIXTURE=$${NAME:-$$(date +%F)} go test -count=1 -v -run 'WriteStore|KeptStores' ./internal/e2e
 
 bench: ## benchmarks, with the floor in the same run
 	go test -run '^$$' -bench . -benchmem $$(go list ./... | grep -v '/internal/bench$$')

@@ -3,7 +3,10 @@
 // as a terminal's power button would; the terminal application and the monitoring
 // systems are those of package simulate.
 //
+// Power cuts and failing disks need FUSE (package faultfs): Linux only. Stores that
+// earlier versions have written lie in testdata/stores (make store-fixture adds one).
+//
 // VESTNIK_ROUNDS=200 makes the crash test kill so many times (make crash),
 // VESTNIK_SEED repeats a run's choices, VESTNIK_LONG=1 gives an outage a whole
-// minute.
+// minute, and power cuts 20 rounds (make power).
 package e2e
