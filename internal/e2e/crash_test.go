@@ -81,6 +81,7 @@ type crash struct {
 	site     *site
 	queues   *queues
 	kills    []kill
+	records  []record // what was on record at some moments, if the test looks
 
 	mu       sync.Mutex
 	answered map[string]bool // attribute n of the events answered with code 0
@@ -383,7 +384,7 @@ func (c *crash) checkArrivals(sink string, list []simulate.Arrival, want []truth
 		}
 	}
 	for i, n := range repeats {
-		if i >= 0 && n > inFlightMost {
+		if most := c.inFlightMost(); i >= 0 && n > most {
 			c.t.Errorf("%s: %d events arrived twice by the kill of %s at %s, more than were in flight", sink, n, c.kills[i].program, c.kills[i].from.Format(time.StampMilli))
 		}
 	}
@@ -392,6 +393,9 @@ func (c *crash) checkArrivals(sink string, list []simulate.Arrival, want []truth
 // explain finds the kill, of the sink or the broker, that made an event arrive
 // again.
 func (c *crash) explain(sink string, a simulate.Arrival, before time.Time) int {
+	if len(c.records) > 0 {
+		return c.explainByRecord(sink, a)
+	}
 	i := slices.IndexFunc(c.kills, func(k kill) bool {
 		at := k.from.Sub(before) // a request on its way arrives a little after the kill
 		return (k.program == "edge" || k.program == "sink-"+sink) && at > -inFlight/2 && at < inFlight && k.from.Before(a.Time)
