@@ -4,10 +4,10 @@ SHELL := bash
 TOOLS := PATH="$$(go env GOPATH)/bin:$$PATH"
 CORE := $$(go list ./... | grep -v /e2e$$)
 
-.PHONY: help check test race fuzz e2e crash disk outage bench build lint tools ci clean hostile alerts health network clock
+.PHONY: help check test race fuzz e2e crash disk outage bench build lint tools ci clean hostile alerts health network clock power store-fixture
 
 help: ## print this
-	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
 
 check: ## gofmt, vet, staticcheck, race tests, short fuzz: before every commit
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
@@ -36,6 +36,9 @@ crash: ## kill -9, long: ROUNDS=400, SEED=… repeats a run
 disk: ## disk full, EIO, failing fsyncs, long: ROUNDS=26, SEED=… repeats a run
 	VESTNIK_LONG=1 VESTNIK_ROUNDS=$${ROUNDS:-26} VESTNIK_SEED=$$SEED go test -count=1 -timeout 60m -v -run '^TestDisk' ./internal/e2e
 
+power: ## power cuts, 20 rounds each: ROUNDS=…, SEED=… repeats a run
+	VESTNIK_LONG=1 VESTNIK_ROUNDS=$$ROUNDS VESTNIK_SEED=$$SEED go test -count=1 -timeout 60m -v -run PowerCut ./internal/e2e
+
 outage: ## a sink down for a whole minute
 	VESTNIK_LONG=1 go test -count=1 -v -run SinkDown ./internal/e2e
 
@@ -50,6 +53,9 @@ network: ## bad networks between sinks and monitoring systems, long: ROUNDS=200,
 
 clock: ## clocks that are set back and forward, ten times
 	go test -count=10 -run 'Clock|Age|Burst|Drift|Dedup' ./internal/clock ./internal/hold ./internal/router ./internal/sink ./internal/control ./internal/keeper ./internal/terminal ./internal/event
+
+store-fixture: ## keep a store of this version for the test of upgrades: NAME=…
+	VESTNIK_STORE_FIXTURE=$${NAME:-$$(date +%F)} go test -count=1 -v -run 'WriteStore|KeptStores' ./internal/e2e
 
 bench: ## benchmarks, with the floor in the same run
 	go test -run '^$$' -bench . -benchmem $$(go list ./... | grep -v '/internal/bench$$')

@@ -52,7 +52,7 @@ func killAll(t *testing.T, hosted string, programs []string) {
 	c.site.start(programs...)
 	c.queues.follow(c.site)
 	c.stalls.watch(t)
-	stopLoad := c.load(uint64(seed))
+	stopLoad := c.load(uint64(seed), func(*simulate.Options) {})
 	for range rounds {
 		c.round()
 	}
@@ -83,6 +83,7 @@ type crash struct {
 	queues   *queues
 	kills    []kill
 	stalls   stalls
+	records  []record // what was on record at some moments, if the test looks
 
 	mu       sync.Mutex
 	answered map[string]time.Time // when events were answered with code 0, by attribute n
@@ -95,8 +96,9 @@ type kill struct {
 	launched time.Time // when it was started again; programs killed together share it
 }
 
-// load sends events of all kinds from four terminals until it is stopped.
-func (c *crash) load(seed uint64) (stop func()) {
+// load sends events of all kinds from four terminals, or as change has it, until
+// it is stopped.
+func (c *crash) load(seed uint64, change func(*simulate.Options)) (stop func()) {
 	var kinds []simulate.Template
 	for _, kind := range []string{"now", "high", "count", "wait", "both", "never"} {
 		kinds = append(kinds, simulate.Template{Name: kind, Weight: 1, Fields: []event.Attr{
@@ -112,6 +114,7 @@ func (c *crash) load(seed uint64) (stop func()) {
 				c.mu.Unlock()
 			}
 		}}}
+	change(&terminal.Options)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -389,7 +392,7 @@ func (c *crash) checkArrivals(sink string, list []simulate.Arrival, want []truth
 		}
 	}
 	for i, n := range repeats {
-		if i >= 0 && n > inFlightMost {
+		if most := c.inFlightMost(); i >= 0 && n > most {
 			c.t.Errorf("%s: %d events arrived twice by the kill of %s at %s, more than were in flight", sink, n, c.kills[i].program, c.kills[i].from.Format(time.StampMilli))
 		}
 	}
@@ -408,6 +411,9 @@ func (c *crash) killsBetween(from, to time.Time) (list string) {
 // explain finds the kill, of the sink or the broker, that made an event arrive
 // again.
 func (c *crash) explain(sink string, a simulate.Arrival, before time.Time, list []simulate.Arrival) int {
+	if len(c.records) > 0 {
+		return c.explainByRecord(sink, a)
+	}
 	i := slices.IndexFunc(c.kills, func(k kill) bool {
 		since := 0
 		for _, b := range list {

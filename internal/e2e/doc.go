@@ -3,8 +3,11 @@
 // as a terminal's power button would; the terminal application and the monitoring
 // systems are those of package simulate.
 //
-// VESTNIK_ROUNDS=200 makes the crash test kill, and the network test change faults, so
-// many times (make crash, make network),
-// VESTNIK_SEED repeats a run's choices, VESTNIK_LONG=1 gives an outage a whole
-// minute. Hostile input (make hostile) is in package hostile, as data.
+// Power cuts and failing disks need FUSE (package faultfs): Linux only. Stores that
+// earlier versions have written lie in testdata/stores (make store-fixture adds one).
+// Hostile input is in package hostile, as data.
+//
+// VESTNIK_ROUNDS=200 makes a test kill, cut, damage or change faults so many times,
+// VESTNIK_SEED repeats a run's choices, VESTNIK_LONG=1 makes it long: the make
+// targets power, crash, disk, network and so on set them (docs/promises.md).
 package e2e

@@ -47,6 +47,9 @@ func (q *queues) follow(s *site) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	if err := streams.AwaitWhole(ctx, js); err != nil { // as the sinks do
+		s.t.Fatal(err)
+	}
 	q.forget(route.CachedInfo().State.LastSeq)
 	done := make(chan struct{})
 	go func() {
@@ -58,6 +61,7 @@ func (q *queues) follow(s *site) {
 		}
 	}()
 	q.stop = func() { cancel(); <-done; nc.Close() }
+	s.t.Cleanup(q.stop) // where a test fails before it stops it
 }
 
 func (q *queues) forget(last uint64) {
@@ -65,6 +69,18 @@ func (q *queues) forget(last uint64) {
 	defer q.mu.Unlock()
 	for seq := range q.entries {
 		if seq > last {
+			delete(q.entries, seq)
+		}
+	}
+}
+
+// forgetSince forgets what came into the queues after a time: a power cut may have
+// taken it from any place behind. What it left is read again by follow.
+func (q *queues) forgetSince(at time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for seq, e := range q.entries {
+		if e.time.After(at) {
 			delete(q.entries, seq)
 		}
 	}

@@ -20,16 +20,14 @@ func (s *session) room(ctx context.Context) error {
 		return fmt.Errorf("look up ROUTE: %w", err)
 	}
 	if int64(info.State.Bytes) > info.Config.MaxBytes/10*7 {
-		n := uint64(0)
-		for _, k := range info.State.Subjects {
-			n += k
-		}
-		if n > 1 {
-			if err := s.route.Purge(ctx, jetstream.WithPurgeSubject("rt.done.>"), jetstream.WithPurgeKeep(n/2)); err != nil {
-				return fmt.Errorf("make room in ROUTE: %w", err)
-			}
+		if err := s.halveSuppressed(ctx, info.State.Subjects); err != nil {
+			return err
 		}
 	}
+	return s.roomInDone(ctx)
+}
+
+func (s *session) roomInDone(ctx context.Context) error {
 	done, err := s.done.Info(ctx)
 	if err != nil {
 		return fmt.Errorf("look up DONE: %w", err)
@@ -45,6 +43,28 @@ func (s *session) room(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// halveSuppressed removes the older half of the records of suppressed events.
+func (s *session) halveSuppressed(ctx context.Context, subjects map[string]uint64) error {
+	half, upto := uint64(0), uint64(0)
+	for _, k := range subjects {
+		half += k
+	}
+	half /= 2
+	from := streams.From{Subjects: []string{"rt.done.>"}, Headers: true}
+	err := streams.Scan(ctx, s.js, streams.Route, from, func(m jetstream.Msg) error {
+		if half == 0 {
+			return streams.ErrEnough
+		}
+		half, upto = half-1, streams.Seq(m)
+		return nil
+	})
+	if err != nil || upto == 0 {
+		return err
+	}
+	_, err = s.purge(ctx, s.route, "rt.done.>", min(upto+1, s.before.last))
+	return err
 }
 
 // full gives up events of lane low, oldest first, when ROUTE is nearly full and

@@ -10,6 +10,9 @@
 //     two sync intervals ago: what a sink owes or a rule holds is whole in ROUTE;
 //   - from DONE, outcomes of events that EVENTS no longer has.
 //
+// How far it removes from ROUTE it puts on record first (streams.RouteMark): what is
+// missing behind is lost, and the router mends it (docs/adr/0019).
+//
 // A purge by subject holds up publishes to its stream for a moment and frees no
 // disk, one from the front does: so subjects go once a minute or per 10,000
 // outcomes, and the front afterwards.
@@ -166,6 +169,9 @@ func (k *Keeper) session(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := streams.AwaitWhole(ctx, s.js); err != nil {
+		return err
+	}
 	s.end = s.events.CachedInfo().State.LastSeq
 	names, err := s.names(ctx)
 	if err != nil {
@@ -192,7 +198,7 @@ func (s *session) names(ctx context.Context) ([]string, error) {
 	}
 	names := slices.Clone(s.opts.Sinks)
 	for subject := range info.State.Subjects {
-		if name := sinkOf(subject); name != "" && !slices.Contains(names, name) {
+		if name := sinkOf(subject); subject != streams.RouteMark && name != "" && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}

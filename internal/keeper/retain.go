@@ -2,11 +2,9 @@ package keeper
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"vestnik/streams"
@@ -163,16 +161,5 @@ func (s *session) outcomesBefore(ctx context.Context, t time.Time) (uint64, erro
 }
 
 func (s *session) putMark(ctx context.Context, sink string, upto uint64) error {
-	data, err := json.Marshal(streams.Mark{Upto: upto})
-	if err != nil {
-		return fmt.Errorf("mark: %w", err)
-	}
-	subject := streams.DoneMark(sink)
-	if _, err := s.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: data}); err != nil {
-		return fmt.Errorf("mark in DONE: %w", err)
-	}
-	if err := s.done.Purge(ctx, jetstream.WithPurgeSubject(subject), jetstream.WithPurgeKeep(1)); err != nil {
-		return fmt.Errorf("mark in DONE: %w", err)
-	}
-	return nil
+	return streams.PutMark(ctx, s.js, streams.DoneMark(sink), streams.Mark{Upto: upto})
 }

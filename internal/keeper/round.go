@@ -19,6 +19,10 @@ func (s *session) round(ctx context.Context, purgeDelivered bool) error {
 	if err := s.absent(ctx); err != nil {
 		return err
 	}
+	if err := s.noteRemoval(ctx); err != nil {
+		// DONE does not take it: nothing goes from ROUTE, DONE itself needs room.
+		return errors.Join(err, s.roomInDone(ctx))
+	}
 	for name, l := range s.sinks {
 		if err := s.queue(ctx, name, l, s.before.last); err != nil {
 			return err
@@ -42,6 +46,16 @@ func (s *session) round(ctx context.Context, purgeDelivered bool) error {
 	s.before = now
 	s.count(func(st *Stats) { st.Rounds, st.Last, st.Error = st.Rounds+1, now.at.Wall, "" })
 	return nil
+}
+
+// noteRemoval puts on record up to where this round may remove from ROUTE. Ranges
+// that the router has given up before are gone for good by now, and off the record.
+func (s *session) noteRemoval(ctx context.Context) error {
+	r, ok, err := streams.ReadRemoved(ctx, s.js)
+	if err != nil || s.before.last == 0 || ok && r.Upto >= s.before.last {
+		return err
+	}
+	return streams.PutMark(ctx, s.js, streams.RouteMark, streams.Removed{Upto: s.before.last})
 }
 
 func (s *session) markers(ctx context.Context) (markers, error) {

@@ -60,7 +60,7 @@ func newWorld(t testing.TB) *world {
 	}
 	events := streams.EventsConfig(1 << 28)
 	streams.SetIncarnations(&events, []streams.Incarnation{{ID: "abc", First: 1}})
-	for _, cfg := range []jetstream.StreamConfig{events, streams.RouteConfig(1 << 28)} {
+	for _, cfg := range []jetstream.StreamConfig{events, streams.RouteConfig(1 << 28), streams.DoneConfig(1 << 28)} {
 		if _, _, err := streams.Ensure(t.Context(), js, cfg, 0); err != nil {
 			t.Fatal(err)
 		}

@@ -82,6 +82,9 @@ func (s *session) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look up ROUTE: %w", err)
 	}
+	if err := s.mend(ctx, info.State.LastSeq); err != nil {
+		return err
+	}
 	s.room.set(info)
 	s.forget()
 	s.queued = map[Queue]uint64{}

@@ -94,6 +94,9 @@ func (s *session) work(ctx context.Context) (err error) {
 	if s.done, err = streams.Await(ctx, s.js, streams.Done); err != nil {
 		return err
 	}
+	if err := streams.AwaitWhole(ctx, s.js); err != nil {
+		return err
+	}
 	if err := s.recall(ctx); err != nil {
 		return err
 	}

@@ -9,10 +9,18 @@ func cloneNames(m map[string]uint64) map[string]uint64 { return maps.Clone(m) }
 
 func sortedNames(m map[string]uint64) []string { return slices.Sorted(maps.Keys(m)) }
 
-// Cut is the power failure and the return of the power: what was not durable is
-// gone as loss says, faults are healed, what was opened before answers EIO. The
-// programs that use the disk must have been killed before: a power cut takes them
-// too.
+// Off is the moment in which the power fails: the disk answers nothing but EIO from
+// here on, also to what is on its way (a killed program's fsync would be waited for
+// and done otherwise). Kill the programs then, and Cut.
+func (d *Disk) Off() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.off = true
+}
+
+// Cut is what the disk holds when the power is back: what was not durable is gone
+// as loss says, faults are healed, what was opened before answers EIO. The programs
+// that use the disk must have been killed before: a power cut takes them too.
 func (d *Disk) Cut(loss Loss) Lost {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -24,6 +32,7 @@ func (d *Disk) Cut(loss Loss) Lost {
 	d.restart(d.nodes[rootID], loss, kept)
 	maps.DeleteFunc(d.nodes, func(id uint64, _ *node) bool { return !kept[id] })
 	d.life++
+	d.off = false
 	d.faults = faults{capacity: d.faults.capacity}
 	return lost
 }

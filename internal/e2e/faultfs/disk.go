@@ -19,6 +19,7 @@ type Disk struct {
 	next   uint64 // the next node's number; none is used again
 	stamp  uint64 // counts changes, so that a slow fsync knows which it covers
 	life   int    // counts cuts: what was opened in an earlier life answers EIO
+	off    bool
 	names  Names
 	delay  time.Duration
 	rng    *rand.Rand

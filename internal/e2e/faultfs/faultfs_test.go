@@ -271,6 +271,34 @@ func TestSlowFsync(t *testing.T) {
 	want(t, "after the cut", content(t, file), "one")
 }
 
+// What is on its way when the power fails does not reach the disk.
+func TestOff(t *testing.T) {
+	t.Parallel()
+	d := Mount(t, Options{FsyncDelay: 300 * time.Millisecond})
+	file := filepath.Join(d.Path, "a")
+	f, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteString("lost"); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- f.Sync() }()
+	time.Sleep(50 * time.Millisecond) // the fsync has begun
+	d.Off()
+	if err := <-done; !errors.Is(err, syscall.EIO) {
+		t.Errorf("fsync: %v", err)
+	}
+	if _, err := os.Create(file + "2"); !errors.Is(err, syscall.EIO) {
+		t.Errorf("create: %v", err)
+	}
+	d.Cut(All)
+	want(t, "after the cut", content(t, file), "-")
+	appendTo(t, file, "new", false)
+}
+
 func TestDamage(t *testing.T) {
 	t.Parallel()
 	d := Mount(t, Options{})

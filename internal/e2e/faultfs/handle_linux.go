@@ -34,7 +34,7 @@ func (r *raw) handle(fh uint64) (*handle, fuse.Status) {
 	switch {
 	case h == nil:
 		return nil, fuse.EBADF
-	case h.life != r.d.life:
+	case h.life != r.d.life || r.d.off:
 		return nil, fuse.EIO
 	}
 	return h, fuse.OK

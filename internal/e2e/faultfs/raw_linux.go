@@ -24,10 +24,14 @@ func (r *raw) String() string { return "faultfs" }
 
 // node finds a node; the lock is held.
 func (r *raw) node(id uint64) (*node, fuse.Status) {
-	if n := r.d.nodes[id]; n != nil {
+	switch n := r.d.nodes[id]; {
+	case r.d.off:
+		return nil, fuse.EIO
+	case n == nil:
+		return nil, fuse.Status(syscall.ESTALE) // a cut took it
+	default:
 		return n, fuse.OK
 	}
-	return nil, fuse.Status(syscall.ESTALE) // a cut took it
 }
 
 func attributes(n *node, a *fuse.Attr) {
