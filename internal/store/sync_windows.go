@@ -1,0 +1,4 @@
+package store
+
+// syncDir is not to be had on Windows: NTFS journals names.
+func syncDir(string) error { return nil }
