@@ -16,6 +16,7 @@ import (
 	"vestnik/internal/control"
 	"vestnik/internal/ledger"
 	"vestnik/internal/sink"
+	"vestnik/internal/store"
 	"vestnik/streams"
 )
 
@@ -58,6 +59,7 @@ type status struct {
 	Rules         string                      `json:"rules"`
 	LastEvent     *time.Time                  `json:"last_event"`
 	LastHeartbeat *time.Time                  `json:"last_heartbeat"`
+	Damage        []store.Damage              `json:"damage"`
 	Problems      []string                    `json:"problems"`
 }
 
@@ -86,7 +88,8 @@ type sinkStatus struct {
 
 // askStatus asks everybody. What cannot be learnt is among the problems.
 func askStatus(ctx context.Context, l *link) *status {
-	s := &status{Time: time.Now().UTC(), Server: l.server, Sinks: map[string]sinkStatus{}, Store: map[string]app.StreamStatus{}, Problems: []string{}}
+	s := &status{Time: time.Now().UTC(), Server: l.server, Sinks: map[string]sinkStatus{}, Store: map[string]app.StreamStatus{},
+		Damage: []store.Damage{}, Problems: []string{}}
 	s.Programs = askPrograms(ctx, l)
 	try := func(err error) {
 		if err != nil {
@@ -107,6 +110,7 @@ func askStatus(ctx context.Context, l *link) *status {
 	for _, p := range s.Programs {
 		if p.edge != nil {
 			s.LastEvent, s.LastHeartbeat = moment(p.edge.Terminal.LastEvent), moment(p.edge.Terminal.LastHeartbeat)
+			s.Damage = append(s.Damage, p.edge.Damage...)
 		}
 	}
 	return s

@@ -20,6 +20,7 @@ import (
 	"vestnik/internal/frame"
 	"vestnik/internal/journal"
 	"vestnik/internal/proatm"
+	"vestnik/internal/store"
 	"vestnik/internal/terminal"
 	"vestnik/streams"
 )
@@ -69,7 +70,8 @@ func RunEdge(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready 
 	parts := []func(context.Context) error{
 		func(ctx context.Context) error { return e.server.Serve(ctx, ln) },
 		e.pauses,
-		e.tellLoss,
+		e.tellDamage,
+		e.keepNotes,
 		func(ctx context.Context) error { return e.control(ctx, stop) },
 	}
 	return together(ctx, append(parts, e.hosted()...)...)
@@ -85,7 +87,7 @@ type edge struct {
 	journal *journal.Journal
 	server  *terminal.Server
 	feeds   feeds
-	loss    string // what was found lost at the start, "" = nothing
+	damage  *damage // of the store
 }
 
 // openEdge starts the broker, makes EVENTS and puts journal and port together;
@@ -98,7 +100,7 @@ func openEdge(ctx context.Context, cfg *config.Config, log zerolog.Logger) (_ *e
 		}
 	}()
 	b, err := broker.Start(broker.Options{File: cfg.Server, Dir: filepath.Join(filepath.Dir(cfg.File), "data"),
-		Log: log.With().Str("part", "nats").Logger()})
+		Log: log.With().Str("part", "nats").Logger(), Before: e.lookForDamage})
 	if err != nil {
 		return nil, err
 	}
@@ -112,8 +114,14 @@ func openEdge(ctx context.Context, cfg *config.Config, log zerolog.Logger) (_ *e
 	if err := e.events(ctx); err != nil {
 		return nil, err
 	}
+	if err := e.askRenewal(ctx); err != nil {
+		return nil, err
+	}
+	if err := e.beginNotes(ctx); err != nil {
+		return nil, err
+	}
 	e.feeds = newFeeds(cfg)
-	e.journal = journal.New(e.js, journal.Options{Committed: e.feeds.committed()})
+	e.journal = journal.New(e.js, journal.Options{Committed: e.damage.committed(e.feeds.committed())})
 	opts, err := terminalOptions(cfg, log)
 	if err != nil {
 		return nil, err
@@ -135,6 +143,7 @@ func (e *edge) close() {
 	}
 	if e.broker != nil {
 		e.broker.Close()
+		e.damage.close(e.log)
 		e.log.Info().Msg("stopped")
 	}
 }
@@ -212,23 +221,18 @@ func pauseText(p control.Pauses) string {
 
 // own records an event of the edge's own (SPEC 4): it goes the way of all events.
 func (e *edge) own(ctx context.Context, severity, message string) {
+	if err := e.record(ctx, severity, message); err != nil {
+		e.log.Error().Err(err).Str("message", message).Msg("the edge's own event is not stored")
+	}
+}
+
+func (e *edge) record(ctx context.Context, severity, message string) error {
 	now := time.Now()
 	attrs := []event.Attr{{Name: "severity", Value: severity}, {Name: "device", Value: "13"}, {Name: "message", Value: message},
 		{Name: "agent", Value: "Vestnik"}, {Name: "atm", Value: e.cfg.ATM}, {Name: "eventtime", Value: fmt.Sprint(now.Unix())}}
 	ev := &event.Event{ID: event.NewID(now), Terminal: e.cfg.ATM, Signature: e.cfg.Terminal.MsgSignature, Severity: severity, Device: "13",
 		Time: event.TimeOf(fmt.Sprint(now.Unix()), now), Raw: proatm.Event(attrs), Attrs: attrs}
-	if err := e.journal.Record(ctx, ev); err != nil {
-		e.log.Error().Err(err).Str("message", message).Msg("the edge's own event is not stored")
-	}
-}
-
-// tellLoss reports a loss found at the start.
-func (e *edge) tellLoss(ctx context.Context) error {
-	if e.loss != "" {
-		e.own(ctx, "critical", e.loss)
-	}
-	<-ctx.Done()
-	return nil
+	return e.journal.Record(ctx, ev)
 }
 
 // EdgeStatus is the edge's answer to status.
@@ -237,7 +241,7 @@ type EdgeStatus struct {
 	ATM      string         `json:"atm"`
 	Terminal TerminalStatus `json:"terminal"`
 	Events   StreamStatus   `json:"events"`
-	Loss     string         `json:"loss,omitempty"`
+	Damage   []store.Damage `json:"damage,omitempty"`
 }
 
 // TerminalStatus is the state of the terminal port.
@@ -278,7 +282,7 @@ func (e *edge) status(ctx context.Context, self Program) (any, error) {
 			answered[int(c)] = n
 		}
 	}
-	return EdgeStatus{Program: self, ATM: e.cfg.ATM, Loss: e.loss,
+	return EdgeStatus{Program: self, ATM: e.cfg.ATM, Damage: e.damage.known(),
 		Terminal: TerminalStatus{e.cfg.Terminal.Listen, answered, t.Connections, e.server.Paused(), t.LastEvent, t.LastHeartbeat},
 		Events:   StreamStatus{info.State.Msgs, info.State.Bytes, info.Config.MaxBytes, info.State.FirstTime, info.State.LastTime}}, nil
 }

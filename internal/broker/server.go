@@ -34,6 +34,9 @@ type Options struct {
 	File string         // nats.conf; "" = no listener, defaults
 	Dir  string         // store folder where the file names none
 	Log  zerolog.Logger // receives the server's own messages
+	// Before, if set, looks at the store before the server opens it; an error
+	// keeps the server from starting.
+	Before func(dir string) error
 }
 
 // Start reads nats.conf, forces what durability needs (DESIGN fact 1: default
@@ -52,7 +55,13 @@ func Start(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := run(opts, o.Log)
+	var s *server.Server
+	if o.Before != nil {
+		err = o.Before(opts.StoreDir)
+	}
+	if err == nil {
+		s, err = run(opts, o.Log)
+	}
 	if err != nil {
 		_ = lock.Unlock()
 		return nil, err

@@ -128,6 +128,27 @@ func (b *Book) Take(key Key) *Group {
 	return g
 }
 
+// Strike takes items out of their groups, and groups that are empty then away.
+func (b *Book) Strike(gone func(Terms, Item) bool) (n int) {
+	for key, g := range b.groups {
+		left := g.Items[:0:0]
+		for _, it := range g.Items {
+			if !gone(g.Terms, it) {
+				left = append(left, it)
+			}
+		}
+		struck := len(g.Items) - len(left)
+		n += struck
+		if len(left) == 0 {
+			b.Take(key)
+			continue
+		}
+		g.Items = left
+		b.held -= struck
+	}
+	return n
+}
+
 // Due returns a group whose deadline has come, the earliest first, nil if none.
 func (b *Book) Due(now time.Time) *Group {
 	if len(b.heap) == 0 || b.heap[0].due.After(now) {

@@ -148,6 +148,9 @@ type markers struct {
 }
 
 func (k *Keeper) session(ctx context.Context) error {
+	// A server that comes back may use numbers again: what is known of DONE ends with the connection.
+	ctx, stop := streams.Connected(ctx, k.js.Conn())
+	defer stop()
 	s := &session{Keeper: k, sinks: map[string]*ledger{}}
 	for _, open := range []struct {
 		name string
@@ -238,7 +241,7 @@ func (s *session) loop(ctx context.Context, from uint64) error {
 			failed <- err
 			return err
 		case <-ctx.Done():
-			return nil
+			return context.Cause(ctx)
 		}
 		if s.opts.Now().Sub(s.before.at) < 2*s.opts.SyncInterval && !s.before.at.IsZero() {
 			timer.Reset(2 * s.opts.SyncInterval) // soon enough: what was noted must be synced first

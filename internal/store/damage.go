@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -17,6 +18,7 @@ type Damage struct {
 	Healed int       `json:"healed"`           // records put right, or damaged records that held no message: nothing is lost
 	Lost   uint64    `json:"lost"`             // messages that are gone, at most so many
 	Ranges []Range   `json:"ranges,omitempty"` // of their sequences
+	Unread uint64    `json:"unread,omitempty"` // of Lost, those that nobody had read yet
 	Config string    `json:"config,omitempty"` // Restored or Remade, if the stream's configuration was damaged
 	Kept   string    `json:"kept,omitempty"`   // where the damaged files are, in the store
 	Doubt  bool      `json:"-"`                // nothing is known to be lost, but it may be
@@ -34,8 +36,24 @@ func (d Damage) Real() bool { return d.Healed > 0 || d.Lost > 0 || d.Config != "
 
 // History is the damage found so far in a store, oldest first.
 type History struct {
-	root string
-	List []Damage
+	root    string
+	List    []Damage `json:"damage"`
+	Pending []string `json:"pending"` // streams whose damage, or doubt, somebody has yet to make good
+}
+
+// Needs tells whether the damage of one of the streams is still to be made good.
+func (h *History) Needs(streams ...string) bool {
+	return slices.ContainsFunc(streams, func(s string) bool { return slices.Contains(h.Pending, s) })
+}
+
+// Untold is the first damage that has not been reported, nil if there is none.
+func (h *History) Untold() *Damage {
+	for i := range h.List {
+		if !h.List[i].Told {
+			return &h.List[i]
+		}
+	}
+	return nil
 }
 
 // ReadHistory reads it; what cannot be read is empty.
@@ -48,8 +66,8 @@ func ReadHistory(root string) (*History, error) {
 	if err != nil {
 		return nil, fmt.Errorf("damage found before: %w", err)
 	}
-	if json.Unmarshal(data, &h.List) != nil {
-		h.List = nil // damaged itself: old damage may be told twice
+	if json.Unmarshal(data, h) != nil {
+		h.List, h.Pending = nil, nil // damaged itself: old damage may be told twice
 	}
 	return h, nil
 }
@@ -60,7 +78,7 @@ const maxHistory = 200
 // Save writes it to the disk.
 func (h *History) Save() error {
 	h.List = h.List[max(0, len(h.List)-maxHistory):]
-	data, err := json.MarshalIndent(h.List, "", " ")
+	data, err := json.MarshalIndent(h, "", " ")
 	if err != nil {
 		return fmt.Errorf("record the damage found: %w", err)
 	}

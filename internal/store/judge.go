@@ -176,6 +176,9 @@ func (c *check) mend(streams []*stream, found []Damage) error {
 		if d.Real() {
 			c.history.List = append(c.history.List, d)
 		}
+		if !c.history.Needs(d.Stream) {
+			c.history.Pending = append(c.history.Pending, d.Stream)
+		}
 	}
 	if len(found) > 0 {
 		if err := c.history.Save(); err != nil {
