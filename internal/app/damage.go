@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"vestnik/internal/broker"
+	"vestnik/internal/control"
 	"vestnik/internal/event"
 	"vestnik/internal/store"
 	"vestnik/streams"
@@ -87,7 +88,8 @@ func unread(ranges []store.Range, position uint64) (n uint64) {
 	return n
 }
 
-// askRenewal has the router make again what ROUTE and DONE have lost.
+// askRenewal has the router make again what ROUTE and DONE have lost, and ends the
+// pauses if nobody knows any more which there are.
 func (e *edge) askRenewal(ctx context.Context) error {
 	h := e.damage.history
 	if len(h.Pending) == 0 {
@@ -109,9 +111,17 @@ func (e *edge) askRenewal(ctx context.Context) error {
 			return fmt.Errorf("ask for the renewal of ROUTE: %w", err)
 		}
 	}
+	if h.Lost(controlStream) {
+		if err := control.ClearPause(ctx, e.js, ""); err != nil { // an old pause might be in force again
+			return fmt.Errorf("end the pauses, whose record is damaged: %w", err)
+		}
+	}
 	h.Pending = nil
 	return h.Save()
 }
+
+// controlStream is the stream of the bucket that keeps pauses.
+const controlStream = "KV_" + streams.Control
 
 // notesEvery is how old the notes may be that a crash leaves behind.
 const notesEvery = 250 * time.Millisecond
@@ -254,6 +264,8 @@ func damageText(d store.Damage) string {
 		text += " Очередь восстанавливается по EVENTS."
 	case d.Stream == streams.Done:
 		text += " События могут быть доставлены повторно."
+	case d.Stream == controlStream:
+		text += " Приостановки сняты."
 	}
 	if d.Healed > 0 {
 		text += fmt.Sprintf(" Исправлено без потерь: %d.", d.Healed)

@@ -65,7 +65,7 @@ func TestDamage(t *testing.T) {
 		at := rand.New(rand.NewPCG(uint64(seed), uint64(i+1)))
 		t.Run(fmt.Sprintf("%d %s %s killed=%v hosted=%v", i, h.stream, h.kind, h.killed, h.hosted), func(t *testing.T) {
 			t.Parallel()
-			d := &damaged{t: t, harm: h, rng: at, sent: map[string][]event.Attr{}}
+			d := &damaged{t: t, harm: h, rng: at, kinds: []string{"now", "wait", "low", "aside"}, sent: map[string][]event.Attr{}}
 			d.run()
 		})
 	}
@@ -76,6 +76,8 @@ type damaged struct {
 	harm harm
 	rng  *rand.Rand
 	site *site
+
+	kinds []string // of the events sent
 
 	mu   sync.Mutex
 	sent map[string][]event.Attr // what was answered 0, by its number
@@ -104,6 +106,7 @@ func (d *damaged) run() {
 	d.site.uralsib.Change(func(b *simulate.Behaviour) { b.Outage = false })
 	d.site.proxima.Change(func(b *simulate.Behaviour) { b.Match = nil })
 	d.site.start(names...)
+	d.kinds = []string{"now", "low", "aside"}
 	d.load(20)
 	d.check()
 	found := d.damage()
@@ -147,7 +150,7 @@ func (d *damaged) send(atm int) {
 	d.mu.Lock()
 	d.n++
 	number := fmt.Sprintf("%04d", d.n)
-	kind := []string{"now", "wait", "low", "aside"}[(d.n/4)%4]
+	kind := d.kinds[(d.n/4)%len(d.kinds)]
 	d.mu.Unlock()
 	sum := fmt.Sprintf("%x", sha256.Sum256([]byte(number)))
 	attrs := []event.Attr{{Name: "severity", Value: "normal"}, {Name: "device", Value: "12"}, {Name: "message", Value: "Событие " + sum},
@@ -265,16 +268,23 @@ func (d *damaged) harmed(data []byte) []byte {
 	return data
 }
 
-// damage is what vestnik status tells.
+// damage is what vestnik status tells, as soon as the edge answers.
 func (d *damaged) damage() []store.Damage {
 	d.t.Helper()
-	stdout, stderr, code := run(d.t, nil, program("vestnik"), "status", "--json", "-c", d.site.path("vestnik.conf"))
 	var s struct {
+		Programs []struct {
+			Program string `json:"program"`
+			Running bool   `json:"running"`
+		} `json:"programs"`
 		Damage []store.Damage `json:"damage"`
 	}
-	if err := json.Unmarshal([]byte(stdout), &s); err != nil || code != 0 {
-		d.t.Fatalf("status: exit code %d, %v\n%s", code, err, stderr)
-	}
+	eventually(d.t, 10*time.Second, say("an answer of the edge to status"), func() bool {
+		stdout, stderr, code := run(d.t, nil, program("vestnik"), "status", "--json", "-c", d.site.path("vestnik.conf"))
+		if err := json.Unmarshal([]byte(stdout), &s); err != nil || code != 0 {
+			d.t.Fatalf("status: exit code %d, %v\n%s", code, err, stderr)
+		}
+		return s.Programs[0].Running
+	})
 	return s.Damage
 }
 

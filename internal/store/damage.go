@@ -46,6 +46,11 @@ func (h *History) Needs(streams ...string) bool {
 	return slices.ContainsFunc(streams, func(s string) bool { return slices.Contains(h.Pending, s) })
 }
 
+// Lost tells whether messages of a stream are lost, and that is still to be made good.
+func (h *History) Lost(stream string) bool {
+	return h.Needs(stream) && slices.ContainsFunc(h.List, func(d Damage) bool { return d.Stream == stream && d.Lost > 0 && !d.Told })
+}
+
 // Untold is the first damage that has not been reported, nil if there is none.
 func (h *History) Untold() *Damage {
 	for i := range h.List {
