@@ -299,6 +299,9 @@ func (d *damaged) check() {
 			return len(missing) == 0
 		})
 		d.checkBodies(m)
+		if c := m.Counts(); c.Repeats > 0 && !d.harm.killed && d.harm.stream != streams.Done {
+			d.t.Errorf("%d events arrived twice, and DONE was not damaged", c.Repeats)
+		}
 	}
 	if sure := []string{"flip", "scribble", "zero", "meta", "gone"}; len(found) == 0 && !d.harm.killed && slices.Contains(sure, d.harm.kind) {
 		d.t.Errorf("nothing is reported")

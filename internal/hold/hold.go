@@ -5,6 +5,7 @@ package hold
 
 import (
 	"container/heap"
+	"slices"
 	"time"
 
 	"vestnik/internal/event"
@@ -128,25 +129,23 @@ func (b *Book) Take(key Key) *Group {
 	return g
 }
 
-// Strike takes items out of their groups, and groups that are empty then away.
-func (b *Book) Strike(gone func(Terms, Item) bool) (n int) {
+// Strike takes items out of their groups, and groups that are empty then away. It
+// returns the groups of which some items are left.
+func (b *Book) Strike(gone func(Terms, Item) bool) (torn []*Group) {
 	for key, g := range b.groups {
-		left := g.Items[:0:0]
-		for _, it := range g.Items {
-			if !gone(g.Terms, it) {
-				left = append(left, it)
-			}
+		left := slices.DeleteFunc(slices.Clone(g.Items), func(it Item) bool { return gone(g.Terms, it) })
+		if len(left) == len(g.Items) {
+			continue
 		}
-		struck := len(g.Items) - len(left)
-		n += struck
 		if len(left) == 0 {
 			b.Take(key)
 			continue
 		}
+		b.held -= len(g.Items) - len(left)
 		g.Items = left
-		b.held -= struck
+		torn = append(torn, g)
 	}
-	return n
+	return torn
 }
 
 // Due returns a group whose deadline has come, the earliest first, nil if none.

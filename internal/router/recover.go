@@ -30,7 +30,8 @@ func (s *session) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.strike(ctx); err != nil {
+	torn, err := s.strike(ctx)
+	if err != nil {
 		return err
 	}
 	if err := s.oldPolicy(ctx); err != nil {
@@ -38,6 +39,11 @@ func (s *session) recover(ctx context.Context) error {
 	}
 	if unfinished != nil {
 		if err := s.letGo(ctx, unfinished.group, unfinished.release, unfinished.from); err != nil {
+			return err
+		}
+	}
+	for _, g := range torn {
+		if err := s.release(ctx, g, "damage"); err != nil {
 			return err
 		}
 	}

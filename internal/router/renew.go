@@ -64,20 +64,17 @@ func (s *session) survey(ctx context.Context) (*renewal, error) {
 }
 
 // strike takes from the groups what has been released, though the record of that is
-// lost: before anything is released again.
-func (s *session) strike(ctx context.Context) error {
+// lost: before anything is released again. It returns the groups whose release is
+// not whole.
+func (s *session) strike(ctx context.Context) (torn []*hold.Group, err error) {
 	r, err := s.survey(ctx)
 	if r == nil {
-		return err
+		return nil, err
 	}
-	n := s.book.Strike(func(t hold.Terms, it hold.Item) bool {
+	return s.book.Strike(func(t hold.Terms, it hold.Item) bool {
 		k := trace(t.Sink, it.ID)
 		return r.out[k] || r.outcomes[k]
-	})
-	if n > 0 {
-		s.opts.Log.Warn().Int("events", n).Msg("released before, as ROUTE and DONE tell: not held any more")
-	}
-	return nil
+	}), nil
 }
 
 // renew makes again what is lost. A renewal that is cut off begins again, and finds
