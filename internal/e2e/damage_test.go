@@ -38,16 +38,15 @@ var harms = []harm{
 	{streams.Events, "flip", false, true},
 	{streams.Events, "cut", true, false},
 	{streams.Events, "scribble", false, true},
-	{streams.Route, "zero", false, true},
+	{streams.Events, "meta", false, true},
+	{streams.Route, "hole", false, true},
 	{streams.Route, "removed", true, true},
 	{streams.Done, "cut", false, true},
-	{streams.Done, "scribble", true, false},
-	{streams.Events, "meta", false, true},
-	{streams.Route, "gone", false, true},
-	{"KV_CONTROL", "flip", false, true},
+	{streams.Done, "scribble", true, true},
+	{"KV_CONTROL", "tail", false, true},
 }
 
-var harmKinds = []string{"flip", "scribble", "page", "cut", "zero", "empty", "removed", "index", "noindex", "meta", "sum", "gone"}
+var harmKinds = []string{"flip", "scribble", "page", "hole", "cut", "tail", "zero", "empty", "removed", "index", "noindex", "meta", "sum", "gone"}
 
 // Promise 3: a flipped bit or a cut file in the store. Nothing corrupt is delivered,
 // what is lost is reported, the rest goes on, and nothing that is accepted afterwards
@@ -258,8 +257,12 @@ func (d *damaged) harmed(data []byte) []byte {
 	case "page":
 		at &^= 4095
 		clear(data[at:min(at+4096, len(data))])
+	case "hole":
+		clear(data[len(data)/5 : len(data)/5*4])
 	case "cut":
 		data = data[:at]
+	case "tail":
+		data = data[:max(len(data)-40, 0)]
 	case "zero":
 		clear(data)
 	case "empty":
@@ -303,7 +306,7 @@ func (d *damaged) check() {
 			d.t.Errorf("%d events arrived twice, and DONE was not damaged", c.Repeats)
 		}
 	}
-	if sure := []string{"flip", "scribble", "zero", "meta", "gone"}; len(found) == 0 && !d.harm.killed && slices.Contains(sure, d.harm.kind) {
+	if sure := []string{"flip", "scribble", "hole", "zero", "tail", "meta", "gone"}; len(found) == 0 && !d.harm.killed && slices.Contains(sure, d.harm.kind) {
 		d.t.Errorf("nothing is reported")
 	}
 	if len(found) > 1 {

@@ -106,6 +106,15 @@ func (w *world) read(stream string) map[uint64]bool {
 	return got
 }
 
+func (w *world) info(stream string) jetstream.StreamState {
+	w.t.Helper()
+	s, err := w.js.Stream(w.t.Context(), stream)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return s.CachedInfo().State
+}
+
 // last is how far each stream is now.
 func (w *world) last() map[string]store.State {
 	w.t.Helper()

@@ -166,8 +166,12 @@ func (s *stream) holedAt(index uint32) bool {
 
 // mends tells whether the stream's blocks must be written anew.
 func (s *stream) mends() bool {
-	return slices.ContainsFunc(s.blocks, func(b *block) bool { return b.healed > 0 }) || s.holed()
+	return s.holed() || slices.ContainsFunc(s.blocks, func(b *block) bool { return b.healed > 0 || s.emptied(b) })
 }
+
+// emptied tells whether a block has lost all that it had: only the last may be
+// empty.
+func (s *stream) emptied(b *block) bool { return b.size == 0 && b != s.blocks[len(s.blocks)-1] }
 
 // mend writes anew what is damaged. What was found is on record before anything
 // changes: a crash in between tells it twice and not never.

@@ -26,7 +26,7 @@ func (c *check) mendStream(s *stream) error {
 		return fmt.Errorf("mend stream %s: %w", s.name(), err)
 	}
 	for _, b := range s.blocks {
-		if b.fixed == nil {
+		if b.fixed == nil && !s.emptied(b) {
 			continue
 		}
 		if err := c.mendBlock(s, b); err != nil {
