@@ -112,15 +112,57 @@ func (n *Notes) Note(to map[string]State, now time.Time) error {
 	}, false)
 }
 
-// Close writes down what the server has left behind after a clean stop.
+// Close writes down what the server has left behind after a clean stop. The server
+// does not sync then what is written behind: it is done here, before the notes say
+// that it is there.
 func (n *Notes) Close() error {
 	newest := sighting{}
 	if len(n.seen) > 0 {
 		newest = n.seen[len(n.seen)-1]
 	}
-	err := n.write(func(stream string) State { return newest.to[stream] }, true)
+	err := n.syncBehind()
+	if err == nil {
+		err = n.write(func(stream string) State { return newest.to[stream] }, true)
+	}
 	if closeErr := n.last.Close(); err == nil && closeErr != nil {
 		err = fmt.Errorf("notes of the store: %w", closeErr)
+	}
+	return err
+}
+
+func (n *Notes) syncBehind() error {
+	list, err := folders(n.root)
+	if err != nil {
+		return err
+	}
+	for _, f := range list {
+		if !n.behind[f.stream] {
+			continue
+		}
+		blocks, err := f.blocks()
+		if err != nil {
+			return err
+		}
+		for _, index := range blocks {
+			if err := syncFile(f.block(index)); err != nil {
+				return fmt.Errorf("sync stream %s: %w", f.name(), err)
+			}
+		}
+		if err := syncDir(f.path("msgs")); err != nil {
+			return fmt.Errorf("sync stream %s: %w", f.name(), err)
+		}
+	}
+	return nil
+}
+
+func syncFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	err = f.Sync()
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
 	}
 	return err
 }
