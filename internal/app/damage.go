@@ -161,19 +161,15 @@ func (e *edge) keepNotes(ctx context.Context) error {
 	}
 }
 
-// noteStates are how far the streams go now; one that is not made yet is absent.
+// noteStates are how far the streams go now.
 func (e *edge) noteStates(ctx context.Context) (map[string]store.State, error) {
 	to := map[string]store.State{}
-	for _, name := range []string{streams.Events, streams.Route, streams.Done} {
-		s, err := e.js.Stream(ctx, name)
-		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("look up stream %s: %w", name, err)
-		}
-		state := s.CachedInfo().State
-		to[name] = store.State{First: state.FirstSeq, Last: state.LastSeq}
+	list := e.js.ListStreams(ctx)
+	for info := range list.Info() {
+		to[info.Config.Name] = store.State{First: info.State.FirstSeq, Last: info.State.LastSeq}
+	}
+	if err := list.Err(); err != nil {
+		return nil, fmt.Errorf("list streams: %w", err)
 	}
 	return to, nil
 }
@@ -283,11 +279,11 @@ func rangesText(list []store.Range) string {
 	const most = 3
 	text := ""
 	for i, r := range list {
-		switch {
-		case i == most:
-			return text + " и другие"
-		case i == 0:
+		switch i {
+		case 0:
 			text = ", номера "
+		case most:
+			return text + " и другие"
 		default:
 			text += ", "
 		}

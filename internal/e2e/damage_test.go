@@ -95,10 +95,10 @@ func (d *damaged) run() {
 	d.site.start(names...)
 	d.load(40)
 	d.await("the first at uralsib", d.site.uralsib.Monitor, 20)
+	d.pause()
 	d.site.uralsib.Change(func(b *simulate.Behaviour) { b.Outage = true })
 	d.load(40)
 	d.await("most at proxima", d.site.proxima.Monitor, 40)
-	d.pause()
 	d.look()
 	d.end(names)
 	d.do()
@@ -108,12 +108,12 @@ func (d *damaged) run() {
 	d.kinds = []string{"now", "low", "aside"}
 	d.load(20)
 	d.check()
-	found := d.damage()
+	found := damageOf(d.t, d.site)
 	for _, name := range slices.Backward(names) {
 		d.site.processes[name].stop(d.t)
 	}
 	d.site.start(names...)
-	if again := d.damage(); len(again) != len(found) {
+	if again := damageOf(d.t, d.site); len(again) != len(found) {
 		d.t.Errorf("reported at the next start again: %+v", again)
 	}
 	d.load(1)
@@ -271,22 +271,21 @@ func (d *damaged) harmed(data []byte) []byte {
 	return data
 }
 
-// damage is what vestnik status tells, as soon as the edge answers.
-func (d *damaged) damage() []store.Damage {
-	d.t.Helper()
+// damageOf is what vestnik status tells, as soon as the edge answers.
+func damageOf(t *testing.T, site *site) []store.Damage {
+	t.Helper()
 	var s struct {
 		Programs []struct {
-			Program string `json:"program"`
-			Running bool   `json:"running"`
+			Running bool `json:"running"`
 		} `json:"programs"`
 		Damage []store.Damage `json:"damage"`
 	}
-	eventually(d.t, 10*time.Second, say("an answer of the edge to status"), func() bool {
-		stdout, stderr, code := run(d.t, nil, program("vestnik"), "status", "--json", "-c", d.site.path("vestnik.conf"))
+	eventually(t, 10*time.Second, say("an answer of the edge to status"), func() bool {
+		stdout, stderr, code := run(t, nil, program("vestnik"), "status", "--json", "-c", site.path("vestnik.conf"))
 		if err := json.Unmarshal([]byte(stdout), &s); err != nil || code != 0 {
-			d.t.Fatalf("status: exit code %d, %v\n%s", code, err, stderr)
+			t.Fatalf("status: exit code %d, %v\n%s", code, err, stderr)
 		}
-		return s.Programs[0].Running
+		return s.Programs[0].Running // the edge
 	})
 	return s.Damage
 }
@@ -294,7 +293,7 @@ func (d *damaged) damage() []store.Damage {
 // check waits until everything has arrived but what is reported lost.
 func (d *damaged) check() {
 	d.t.Helper()
-	found := d.damage()
+	found := damageOf(d.t, d.site)
 	for _, m := range []*simulate.Monitor{d.site.uralsib.Monitor, d.site.proxima.Monitor} {
 		var missing []string
 		eventually(d.t, 40*time.Second, func() string { return fmt.Sprintf("missing and not reported: %v; reported: %+v", missing, found) }, func() bool {

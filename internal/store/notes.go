@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -216,6 +217,10 @@ func (n *Notes) keepMeta(f folder) error {
 		return nil // half written: next time
 	}
 	copied := copyOf(n.root, f)
+	if known, _, ok := copied.meta(); ok && bytes.Equal(known, inf) {
+		n.metas[f.name()] = look
+		return nil
+	}
 	if err := os.MkdirAll(copied.dir, 0o750); err != nil {
 		return fmt.Errorf("copy the configuration of %s: %w", f.name(), err)
 	}
