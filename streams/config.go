@@ -127,10 +127,5 @@ func SetIncarnations(cfg *jetstream.StreamConfig, list []Incarnation) {
 	for _, i := range list {
 		fmt.Fprintf(&b, "%s:%d ", i.ID, i.First)
 	}
-	meta := make(map[string]string, len(cfg.Metadata)+1)
-	for k, v := range cfg.Metadata {
-		meta[k] = v
-	}
-	meta[incarnationsKey] = strings.TrimSpace(b.String())
-	cfg.Metadata = meta
+	setMeta(cfg, incarnationsKey, strings.TrimSpace(b.String()))
 }

@@ -15,6 +15,7 @@ import (
 	"vestnik/internal/app"
 	"vestnik/internal/control"
 	"vestnik/internal/ledger"
+	"vestnik/internal/scrub"
 	"vestnik/internal/sink"
 	"vestnik/streams"
 )
@@ -58,6 +59,7 @@ type status struct {
 	Rules         string                      `json:"rules"`
 	LastEvent     *time.Time                  `json:"last_event"`
 	LastHeartbeat *time.Time                  `json:"last_heartbeat"`
+	Damage        []scrub.Damage              `json:"damage"`
 	Problems      []string                    `json:"problems"`
 }
 
@@ -86,7 +88,8 @@ type sinkStatus struct {
 
 // askStatus asks everybody. What cannot be learnt is among the problems.
 func askStatus(ctx context.Context, l *link) *status {
-	s := &status{Time: time.Now().UTC(), Server: l.server, Sinks: map[string]sinkStatus{}, Store: map[string]app.StreamStatus{}, Problems: []string{}}
+	s := &status{Time: time.Now().UTC(), Server: l.server, Sinks: map[string]sinkStatus{}, Store: map[string]app.StreamStatus{},
+		Damage: []scrub.Damage{}, Problems: []string{}}
 	s.Programs = askPrograms(ctx, l)
 	try := func(err error) {
 		if err != nil {
@@ -110,6 +113,7 @@ func askStatus(ctx context.Context, l *link) *status {
 			if f := p.edge.Frozen; f != nil {
 				try(fmt.Errorf("the store has taken no writes since %s: %s", f.Since.Format(time.RFC3339), f.Reason))
 			}
+			s.Damage = append(s.Damage, p.edge.Damage...)
 		}
 	}
 	return s

@@ -8,6 +8,7 @@ import (
 
 	"vestnik/internal/app"
 	"vestnik/internal/ledger"
+	"vestnik/internal/scrub"
 	"vestnik/streams"
 )
 
@@ -63,9 +64,6 @@ func (p programStatus) edgeText(now time.Time) string {
 		"last event " + ago(e.Terminal.LastEvent, now), "last heartbeat " + ago(e.Terminal.LastHeartbeat, now)}
 	if e.Terminal.Paused {
 		list = append(list, "intake paused")
-	}
-	if e.Loss != "" {
-		list = append(list, e.Loss)
 	}
 	return strings.Join(list, ", ")
 }
@@ -148,6 +146,38 @@ func (p page) store(s *status) {
 		rules = "sha256:" + s.Rules
 	}
 	fmt.Fprintf(p, "Rules   %s\n", rules)
+	for _, d := range s.Damage {
+		fmt.Fprintf(p, "%s %s\n", p.paint("damage:", "31"), damageText(d))
+	}
+}
+
+// damageText is one line about damage that was found in the store.
+func damageText(d scrub.Damage) string {
+	list := []string{d.Time.Local().Format(time.DateTime) + " " + d.Stream}
+	if d.Lost > 0 {
+		text := fmt.Sprintf("%d messages lost", d.Lost)
+		for i, r := range d.Ranges {
+			sep := ", "
+			if i == 0 {
+				sep = ": "
+			}
+			text += fmt.Sprintf("%s%d-%d", sep, r.From, r.To)
+		}
+		list = append(list, text)
+	}
+	if d.Unread > 0 {
+		list = append(list, fmt.Sprintf("%d of them not routed yet", d.Unread))
+	}
+	if d.Healed > 0 {
+		list = append(list, fmt.Sprintf("%d records put right", d.Healed))
+	}
+	if d.Config != "" {
+		list = append(list, "configuration "+d.Config)
+	}
+	if d.Kept != "" {
+		list = append(list, "as it was: "+d.Kept)
+	}
+	return strings.Join(list, ", ")
 }
 
 const barCells = 20

@@ -104,7 +104,6 @@ type edge struct {
 	disk    *StoreHealth
 	board   *health.Board
 	meters  edgeMeters
-	loss    string   // what was found lost when the store was opened, "" = nothing
 	untold  []string // critical events of the edge's own that are not stored yet
 }
 

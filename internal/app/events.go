@@ -79,9 +79,9 @@ func newIncarnation() string {
 	return hex.EncodeToString(b[:])
 }
 
-// checkEnd compares EVENTS with what the router has seen of it. If it ends
-// before that, events were lost and their numbers will be used again: a new
-// incarnation keeps the new ones apart (DESIGN fact 7).
+// checkEnd compares EVENTS with what the router has seen of it, and with what
+// was lost of its end. Numbers that will be used again belong to a new incarnation,
+// which keeps them apart (DESIGN fact 7).
 func (s *store) checkEnd(ctx context.Context, events jetstream.Stream) error {
 	seen, err := routed(ctx, s.js)
 	if err != nil {
@@ -89,14 +89,14 @@ func (s *store) checkEnd(ctx context.Context, events jetstream.Stream) error {
 	}
 	info := events.CachedInfo()
 	list := streams.Incarnations(info.Config.Metadata)
-	if len(list) > 0 && (seen.Incarnation != list[len(list)-1].ID || seen.Seq <= info.State.LastSeq) {
+	again := len(list) == 0 || seen.Incarnation == list[len(list)-1].ID && seen.Seq > info.State.LastSeq
+	if err := s.damage.eventsLost(info.State.LastSeq, seen, list, &again); err != nil {
+		return err
+	}
+	if !again {
 		return nil
 	}
-	if len(list) > 0 {
-		s.loss = fmt.Sprintf("Потеряны сохранённые события: хранилище кончается на записи %d, обработано было до %d", info.State.LastSeq, seen.Seq)
-		s.untold = append(s.untold, s.loss)
-		s.log.Error().Uint64("last", info.State.LastSeq).Uint64("routed", seen.Seq).Msg("stored events are lost: EVENTS ends before what was routed")
-	}
+	s.log.Warn().Uint64("last", info.State.LastSeq).Str("routed", seen.String()).Msg("a new incarnation of EVENTS begins: numbers are used again")
 	cfg := info.Config
 	streams.SetIncarnations(&cfg, append(list, streams.Incarnation{ID: newIncarnation(), First: info.State.LastSeq + 1}))
 	if _, err := s.js.UpdateStream(ctx, cfg); err != nil {
@@ -119,6 +119,10 @@ func routed(ctx context.Context, js jetstream.JetStream) (streams.Position, erro
 		return streams.Position{}, nil
 	}
 	m, err := route.GetMsg(ctx, state.LastSeq)
+	for seq := state.LastSeq; errors.Is(err, jetstream.ErrMsgNotFound) && seq > state.FirstSeq; {
+		seq-- // the disk lost the end and kept its number
+		m, err = route.GetMsg(ctx, seq)
+	}
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return streams.Position{}, nil
 	}

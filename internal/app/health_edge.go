@@ -68,8 +68,16 @@ func (s *store) health() health.Part {
 		check("journal", health.Ready, s.journalCheck),
 		check("store", health.Ready, s.storeCheck),
 		alive(func() time.Time { return s.journal.Stats().Busy }),
-		check("loss", health.Told, func() (string, bool) { return s.loss, s.loss == "" }),
+		check("loss", health.Told, s.damageCheck),
 	}}
+}
+
+func (s *store) damageCheck() (string, bool) {
+	list := s.damage.known()
+	if len(list) == 0 {
+		return "none", true
+	}
+	return damageText(list[len(list)-1]), false
 }
 
 func (s *store) storeCheck() (string, bool) {
@@ -106,7 +114,7 @@ func (s *store) metrics(c *health.Scrape) {
 	c.Put(journalWaiting, float64(j.Waiting))
 	c.Put(journalFailed, float64(j.Failed))
 	c.Flag(journalFailing, j.Error != "")
-	c.Flag(lossFound, s.loss != "")
+	c.Flag(lossFound, len(s.damage.known()) > 0)
 	since, _ := s.disk.Frozen()
 	c.Flag(storeFrozen, !since.IsZero())
 	c.Put(storeRestarts, float64(s.disk.Restarts()))

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"vestnik/internal/control"
+	"vestnik/internal/scrub"
 	"vestnik/streams"
 )
 
@@ -15,7 +16,7 @@ type EdgeStatus struct {
 	ATM      string         `json:"atm"`
 	Terminal TerminalStatus `json:"terminal"`
 	Events   StreamStatus   `json:"events"`
-	Loss     string         `json:"loss,omitempty"`
+	Damage   []scrub.Damage `json:"damage,omitempty"`
 	Frozen   *Frozen        `json:"frozen,omitempty"`         // nil = the store takes writes
 	Restarts int            `json:"store_restarts,omitempty"` // of the store in this process
 }
@@ -67,7 +68,7 @@ func (s *store) status(ctx context.Context) (any, error) {
 	if since, reason := s.disk.Frozen(); !since.IsZero() {
 		frozen = &Frozen{since.UTC(), reason}
 	}
-	return EdgeStatus{Program: s.self.now(s.renewal), ATM: s.cfg.ATM, Loss: s.loss, Frozen: frozen, Restarts: s.disk.Restarts(),
+	return EdgeStatus{Program: s.self.now(s.renewal), ATM: s.cfg.ATM, Damage: s.damage.known(), Frozen: frozen, Restarts: s.disk.Restarts(),
 		Terminal: TerminalStatus{s.cfg.Terminal.Listen, answered, t.Connections, s.server.Paused(), t.LastEvent, t.LastHeartbeat},
 		Events:   StreamStatus{info.State.Msgs, info.State.Bytes, info.Config.MaxBytes, info.State.FirstTime, info.State.LastTime}}, nil
 }

@@ -21,6 +21,7 @@ type store struct {
 	nc      *nats.Conn
 	js      jetstream.JetStream
 	journal *journal.Journal
+	damage  *damage            // what is known of it
 	stopped context.CancelFunc // of the journal
 	written chan error         // the journal has ended
 }
@@ -35,7 +36,7 @@ func (e *edge) openStore(ctx context.Context, after *broker.Server) (_ *store, e
 		}
 	}()
 	s.broker, err = broker.Start(broker.Options{File: e.cfg.Server, Dir: filepath.Join(filepath.Dir(e.cfg.File), "data"),
-		Log: e.log.With().Str("part", "nats").Logger(), After: after})
+		Log: e.log.With().Str("part", "nats").Logger(), Before: s.lookForDamage, After: after})
 	if err != nil {
 		return nil, err
 	}
@@ -45,8 +46,10 @@ func (e *edge) openStore(ctx context.Context, after *broker.Server) (_ *store, e
 	if s.js, err = jetstream.New(s.nc); err != nil {
 		return nil, startErr("edge", err)
 	}
-	if err := s.events(ctx); err != nil {
-		return nil, err
+	for _, step := range []func(context.Context) error{s.events, s.askRenewal, s.beginNotes} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
 	}
 	paused, err := control.ReadPauses(ctx, s.js)
 	if err != nil {
@@ -63,7 +66,7 @@ func (e *edge) openStore(ctx context.Context, after *broker.Server) (_ *store, e
 // record starts the journal and opens the intake and the line.
 func (s *store) record() {
 	s.feeds.doubt() // EVENTS may hold what the journal before did not hand on
-	s.journal = journal.New(s.js, journal.Options{Committed: s.feeds.committed(), Observe: s.meters.commit})
+	s.journal = journal.New(s.js, journal.Options{Committed: s.damage.committed(s.feeds.committed()), Observe: s.meters.commit})
 	var recording context.Context
 	recording, s.stopped = context.WithCancel(context.Background())
 	s.written = make(chan error, 1)
@@ -76,7 +79,7 @@ func (s *store) record() {
 // again: then it returns true.
 func (s *store) run(ctx context.Context) bool {
 	defer s.board.Join(s.health())()
-	err := together(ctx, s.pauses, s.tell, s.control, s.watch)
+	err := together(ctx, s.pauses, s.tell, s.tellDamage, s.keepNotes, s.control, s.watch)
 	if errors.Is(err, errWritable) {
 		return true
 	}

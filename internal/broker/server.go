@@ -42,6 +42,10 @@ type Options struct {
 	// again: on the same port, and what of the store cannot be read, written or
 	// opened is an error, for the caller tries once more.
 	After *Server
+
+	// Before, if set, looks at the store before the server opens it; an error
+	// keeps the server from starting.
+	Before func(dir string) error
 }
 
 // Start reads nats.conf, forces what durability needs (DESIGN fact 1: default
@@ -64,7 +68,13 @@ func Start(o Options) (*Server, error) {
 		return nil, err
 	}
 	said := newLogger(o.Log)
-	s, err := reopen(opts, o, said)
+	var s *server.Server
+	if o.Before != nil {
+		err = o.Before(opts.StoreDir)
+	}
+	if err == nil {
+		s, err = reopen(opts, o, said)
+	}
 	if err != nil {
 		_ = lock.Unlock()
 		return nil, err

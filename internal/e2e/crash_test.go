@@ -61,6 +61,9 @@ func killAll(t *testing.T, hosted string, programs []string) {
 	c.settle()
 	c.queues.stop()
 	c.check()
+	if found := damageOf(t, c.site); len(found) > 0 {
+		t.Errorf("kill -9 is taken for damage: %+v", found)
+	}
 }
 
 func number(t *testing.T, name string, dflt int) int {

@@ -5,6 +5,7 @@ package hold
 
 import (
 	"container/heap"
+	"slices"
 	"time"
 
 	"vestnik/internal/clock"
@@ -135,6 +136,25 @@ func (b *Book) Take(key Key) *Group {
 	}
 	b.held -= len(g.Items)
 	return g
+}
+
+// Strike takes items out of their groups, and groups that are empty then away. It
+// returns the groups of which some items are left.
+func (b *Book) Strike(gone func(Terms, Item) bool) (torn []*Group) {
+	for key, g := range b.groups {
+		left := slices.DeleteFunc(slices.Clone(g.Items), func(it Item) bool { return gone(g.Terms, it) })
+		if len(left) == len(g.Items) {
+			continue
+		}
+		if len(left) == 0 {
+			b.Take(key)
+			continue
+		}
+		b.held -= len(g.Items) - len(left)
+		g.Items = left
+		torn = append(torn, g)
+	}
+	return torn
 }
 
 // Due returns a group whose deadline has come, the earliest first, nil if none.

@@ -159,6 +159,9 @@ type markers struct {
 }
 
 func (k *Keeper) session(ctx context.Context) error {
+	// A server that comes back may use numbers again: what is known of DONE ends with the connection.
+	ctx, stop := streams.Connected(ctx, k.js.Conn())
+	defer stop()
 	s := &session{Keeper: k, sinks: map[string]*ledger{}, heads: map[string]*laneHeads{}}
 	for _, open := range []struct {
 		name string
@@ -264,7 +267,7 @@ func (s *session) loop(ctx context.Context, from uint64) error {
 			failed <- err
 			return err
 		case <-ctx.Done():
-			return nil
+			return context.Cause(ctx)
 		}
 		if s.opts.Now().Run-s.before.at.Run < 2*s.opts.SyncInterval && !s.before.at.IsZero() {
 			timer.Reset(2 * s.opts.SyncInterval) // soon enough: what was noted must be synced first

@@ -75,7 +75,11 @@ func (s *session) markers(ctx context.Context) (markers, error) {
 		return markers{}, fmt.Errorf("read the end of ROUTE: %w", err)
 	}
 	if p, err := streams.ParsePosition(msg.Header.Get(streams.HeaderPos)); err == nil && p.Seq > 0 {
-		p = p.Resume(streams.Incarnations(s.events.CachedInfo().Config.Metadata))
+		events, err := s.events.Info(ctx) // a new incarnation may have begun
+		if err != nil {
+			return markers{}, fmt.Errorf("look up EVENTS: %w", err)
+		}
+		p = p.Resume(streams.Incarnations(events.Config.Metadata))
 		m.position = max(p.Seq, 1) - 1 // the message itself may be half routed
 	}
 	return m, nil

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"vestnik/streams"
 )
 
 // room watches how full ROUTE is. The router stops at 90 %: so EVENTS fills, so
@@ -32,6 +34,9 @@ func (r *room) check(ctx context.Context, s jetstream.Stream) (bool, error) {
 	info, err := s.Info(ctx)
 	if err != nil {
 		return false, fmt.Errorf("look up ROUTE: %w", err)
+	}
+	if streams.Renewal(info.Config.Metadata) != "" {
+		return false, errRenewal // asked for since this session began
 	}
 	r.set(info)
 	return r.full, nil

@@ -172,6 +172,7 @@ var begun = time.Now()
 
 type counters struct {
 	routed, held, suppressed, released atomic.Int64
+	renewed                            atomic.Int64
 	holding                            atomic.Int64
 	position                           atomic.Pointer[streams.Position]
 	stopped                            atomic.Pointer[string]
@@ -183,13 +184,14 @@ type counters struct {
 
 // Stats are counts since the program started, and the state now.
 type Stats struct {
-	Routed     int64  `json:"routed"`     // put into a sink's queue, released ones included
-	Held       int64  `json:"held"`       // taken into a group
-	Released   int64  `json:"released"`   // let go by a group
-	Suppressed int64  `json:"suppressed"` // never
-	Holding    int64  `json:"holding"`    // in groups now
-	Position   string `json:"position"`   // <incarnation>.<sequence>.<index>.<ordinal>
-	Rules      string `json:"rules"`      // digest of the rules in force
+	Routed     int64  `json:"routed"`            // put into a sink's queue, released ones included
+	Held       int64  `json:"held"`              // taken into a group
+	Released   int64  `json:"released"`          // let go by a group
+	Suppressed int64  `json:"suppressed"`        // never
+	Renewed    int64  `json:"renewed,omitempty"` // made again from EVENTS after damage
+	Holding    int64  `json:"holding"`           // in groups now
+	Position   string `json:"position"`          // <incarnation>.<sequence>.<index>.<ordinal>
+	Rules      string `json:"rules"`             // digest of the rules in force
 	Stopped    string `json:"stopped,omitempty"`
 
 	Groups       int64     `json:"groups"`                 // that hold something now
@@ -205,7 +207,7 @@ type Stats struct {
 func (r *Router) Stats() Stats {
 	c := &r.stats
 	s := Stats{Routed: c.routed.Load(), Held: c.held.Load(), Released: c.released.Load(), Suppressed: c.suppressed.Load(),
-		Holding: c.holding.Load(), Rules: r.set.Load().Digest()}
+		Renewed: c.renewed.Load(), Holding: c.holding.Load(), Rules: r.set.Load().Digest()}
 	s.Groups, s.ByCount, s.ByTimeout = c.groups.Load(), c.byCount.Load(), c.byTimeout.Load()
 	s.RulesBroken = c.broken.Load()
 	s.RulesRefused, s.RulesAt = c.refused.Load(), time.UnixMilli(c.rulesAt.Load()).UTC()

@@ -23,6 +23,7 @@ type session struct {
 	js           jetstream.JetStream
 	route        jetstream.Stream
 	incarnations []streams.Incarnation
+	end          uint64 // of EVENTS, when the session began
 	w            *writer
 	header       nats.Header // of the message being made
 	book         hold.Book
@@ -31,6 +32,7 @@ type session struct {
 	policy       policy
 	cached       int // bytes of held events kept in memory
 	room         room
+	done         map[string]bool  // after a renewal: what DONE has an outcome of, by sink and id
 	queued       map[Queue]uint64 // the last message of each queue that is handed on, as far as this session knows
 }
 
@@ -74,7 +76,7 @@ func (s *session) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.incarnations = streams.Incarnations(events.CachedInfo().Config.Metadata)
+	s.incarnations, s.end = streams.Incarnations(events.CachedInfo().Config.Metadata), events.CachedInfo().State.LastSeq
 	if s.route, err = streams.Await(ctx, s.js, streams.Route); err != nil {
 		return err
 	}
@@ -221,6 +223,9 @@ func (s *session) event(ctx context.Context, seq uint64, index int, e *event.Eve
 	if done.Covers(seq, index, 1<<30) && seq != done.Seq {
 		return nil
 	}
+	if seq > s.end {
+		s.done = nil // nobody can have delivered what came later
+	}
 	own := *e // a feed's events are the terminal port's too
 	e = &own
 	if e.Attrs == nil {
@@ -249,6 +254,9 @@ func (s *session) event(ctx context.Context, seq uint64, index int, e *event.Eve
 func (s *session) output(ctx context.Context, e *event.Event, sink string, d decision) error {
 	e.Rule, e.Lane = d.rule, d.params.Priority
 	switch {
+	case s.done[trace(sink, e.ID)]: // made again, but delivered before: a record that delivers nothing
+		_, err := s.w.put(ctx, s.suppressedMsg(e, sink))
+		return err
 	case d.params.Never:
 		s.stats.suppressed.Add(1)
 		_, err := s.w.put(ctx, s.suppressedMsg(e, sink))
