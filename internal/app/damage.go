@@ -150,6 +150,9 @@ func (s *store) keepNotes(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
+		if frozen, _ := s.disk.Frozen(); !frozen.IsZero() {
+			continue // what the server believes is not on the disk
+		}
 		to, err := s.noteStates(ctx)
 		if err == nil {
 			err = s.damage.notes.Note(to, time.Now())
@@ -186,9 +189,14 @@ func (d *damage) committed(next func(uint64, []*event.Event)) func(uint64, []*ev
 	}
 }
 
-// close writes the notes of a clean stop.
-func (d *damage) close(log zerolog.Logger) {
+// close writes the notes of a clean stop. What a server that froze believed to have
+// written is not on record.
+func (d *damage) close(clean bool, log zerolog.Logger) {
 	if d == nil || d.notes == nil {
+		return
+	}
+	if !clean {
+		d.notes.Abandon()
 		return
 	}
 	if err := d.notes.Close(); err != nil {

@@ -105,5 +105,7 @@ func (s *store) close() {
 	}
 	if s.broker != nil {
 		s.broker.Close()
+		frozen, _ := s.disk.Frozen()
+		s.damage.close(frozen.IsZero(), s.log)
 	}
 }

@@ -223,6 +223,12 @@ func (f *failingDisk) check() {
 		f.t.Error("no critical event of the edge's own tells of the frozen store")
 	}
 	f.samePrograms()
+	if _, errs, code := f.site.vestnik("status"); code != 0 {
+		f.t.Errorf("status: %s", errs)
+	}
+	if damaged, _ := f.site.processes["edge"].log.contains("the store is damaged"); damaged {
+		f.t.Error("a disk that failed is taken for a damaged one")
+	}
 }
 
 // checkIDs: what was answered 0 stands in EVENTS and was delivered with that id. It

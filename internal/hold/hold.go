@@ -5,7 +5,6 @@ package hold
 
 import (
 	"container/heap"
-	"slices"
 	"time"
 
 	"vestnik/internal/clock"
@@ -17,6 +16,7 @@ type Item struct {
 	Seq   uint64       // where ROUTE keeps it
 	ID    string       // the event's id, with the time of its receipt
 	Event *event.Event // nil = only ROUTE has it
+	Done  bool         // DONE has its outcome already: it counts, and goes nowhere any more
 }
 
 // Key of a group: the rule's content, sink and terminal (SPEC 3).
@@ -139,10 +139,15 @@ func (b *Book) Take(key Key) *Group {
 }
 
 // Strike takes items out of their groups, and groups that are empty then away. It
-// returns the groups of which some items are left.
-func (b *Book) Strike(gone func(Terms, Item) bool) (torn []*Group) {
+// returns the groups of which some items are left. gone may mark an item as Done.
+func (b *Book) Strike(gone func(Terms, *Item) bool) (torn []*Group) {
 	for key, g := range b.groups {
-		left := slices.DeleteFunc(slices.Clone(g.Items), func(it Item) bool { return gone(g.Terms, it) })
+		var left []Item
+		for i := range g.Items {
+			if it := &g.Items[i]; !gone(g.Terms, it) {
+				left = append(left, *it)
+			}
+		}
 		if len(left) == len(g.Items) {
 			continue
 		}

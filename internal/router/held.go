@@ -23,7 +23,7 @@ func (s *session) hold(ctx context.Context, e *event.Event, sink string, d decis
 		return err
 	}
 	s.stats.held.Add(1)
-	it := hold.Item{Seq: seq, ID: e.ID}
+	it := hold.Item{Seq: seq, ID: e.ID, Done: s.done[trace(sink, e.ID)]}
 	if s.cached < maxCached {
 		copied := *e // the next sink has another rule and lane
 		it.Event, s.cached = &copied, s.cached+len(e.Raw)
@@ -105,7 +105,13 @@ func (s *session) letGo(ctx context.Context, g *hold.Group, release uint64, from
 			return err
 		}
 		e.Rule, e.Lane = g.Terms.Rule, g.Terms.Lane
-		if err := s.out(ctx, e, g.Terms.Sink, g.Terms.TTL, fmt.Sprintf("%d.%d", release, from+i)); err != nil {
+		which := fmt.Sprintf("%d.%d", release, from+i)
+		if it.Done {
+			err = s.outDone(ctx, e, g.Terms.Sink, which)
+		} else {
+			err = s.out(ctx, e, g.Terms.Sink, g.Terms.TTL, which)
+		}
+		if err != nil {
 			return err
 		}
 		s.stats.released.Add(1)

@@ -63,17 +63,19 @@ func (s *session) survey(ctx context.Context) (*renewal, error) {
 	return r, nil
 }
 
-// strike takes from the groups what has been released, though the record of that is
-// lost: before anything is released again. It returns the groups whose release is
-// not whole.
+// strike takes from the groups what stands in a queue, though the record of its release
+// is lost: before anything is released again. It returns the groups whose release
+// is not whole. What only DONE knows of stays where it counts: its release may just
+// be lost with ROUTE's end, and is made again.
 func (s *session) strike(ctx context.Context) (torn []*hold.Group, err error) {
 	r, err := s.survey(ctx)
 	if r == nil {
 		return nil, err
 	}
-	return s.book.Strike(func(t hold.Terms, it hold.Item) bool {
+	return s.book.Strike(func(t hold.Terms, it *hold.Item) bool {
 		k := trace(t.Sink, it.ID)
-		return r.out[k] || r.outcomes[k]
+		it.Done = r.outcomes[k]
+		return r.out[k]
 	}), nil
 }
 

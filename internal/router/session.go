@@ -254,15 +254,14 @@ func (s *session) event(ctx context.Context, seq uint64, index int, e *event.Eve
 func (s *session) output(ctx context.Context, e *event.Event, sink string, d decision) error {
 	e.Rule, e.Lane = d.rule, d.params.Priority
 	switch {
-	case s.done[trace(sink, e.ID)]: // made again, but delivered before: a record that delivers nothing
-		_, err := s.w.put(ctx, s.suppressedMsg(e, sink))
-		return err
 	case d.params.Never:
 		s.stats.suppressed.Add(1)
 		_, err := s.w.put(ctx, s.suppressedMsg(e, sink))
 		return err
 	case d.params.Holds():
 		return s.hold(ctx, e, sink, d)
+	case s.done[trace(sink, e.ID)]:
+		return s.outDone(ctx, e, sink, "")
 	}
 	return s.out(ctx, e, sink, d.params.TTL, "")
 }
@@ -289,6 +288,17 @@ func (s *session) out(ctx context.Context, e *event.Event, sink string, ttl int,
 		s.queued[q] = seq
 	}
 	return nil
+}
+
+// outDone stands for out where DONE has the outcome already, because the event is
+// made again after damage: a record that delivers nothing.
+func (s *session) outDone(ctx context.Context, e *event.Event, sink, release string) error {
+	m := s.suppressedMsg(e, sink)
+	if release != "" {
+		m.Header[streams.HeaderRelease] = []string{release}
+	}
+	_, err := s.w.put(ctx, m)
+	return err
 }
 
 // change puts new rules in force: recorded first, so that whoever reads ROUTE

@@ -1,7 +1,9 @@
 package scrub_test
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -141,11 +143,16 @@ func check(t *testing.T, dir string) []scrub.Damage {
 
 func copyStore(t *testing.T, from string) string {
 	t.Helper()
-	to := filepath.Join(t.TempDir(), "data")
-	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
-		t.Fatal(err)
+	for {
+		to := filepath.Join(t.TempDir(), "data")
+		err := os.CopyFS(to, os.DirFS(from))
+		if err == nil {
+			return to
+		}
+		if !errors.Is(err, fs.ErrNotExist) { // else the server has just removed what was listed
+			t.Fatal(err)
+		}
 	}
-	return to
 }
 
 func folder(dir, stream string) string {

@@ -11,6 +11,10 @@ func (c *check) judge(s *stream) Damage {
 	if s.config == Remade && !s.noted && len(s.blocks) == 0 {
 		d.Config = "" // it was being made when the power failed
 	}
+	if d.Config != "" && !c.notes.Clean { // as a power cut leaves it, which is no damage: it is put right all the same
+		c.Log.Warn().Str("stream", s.name()).Str("config", d.Config).Msg("the stream's configuration was not whole, and is put right")
+		d.Config = ""
+	}
 	if s.blind {
 		return d
 	}

@@ -131,6 +131,9 @@ func (n *Notes) Close() error {
 	return err
 }
 
+// Abandon leaves the notes as they are, as a crash does.
+func (n *Notes) Abandon() { _ = n.last.Close() }
+
 func (n *Notes) syncBehind() error {
 	list, err := folders(n.root)
 	if err != nil {
