@@ -70,6 +70,7 @@ func RunEdge(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready 
 		func(ctx context.Context) error { return e.server.Serve(ctx, ln) },
 		e.pauses,
 		e.tellLoss,
+		e.gate,
 		func(ctx context.Context) error { return e.control(ctx, stop) },
 	}
 	return together(ctx, append(parts, e.hosted()...)...)
@@ -246,6 +247,7 @@ type TerminalStatus struct {
 	Answered      map[int]int64 `json:"answered"` // by code, since the start
 	Connections   int           `json:"connections"`
 	Paused        bool          `json:"paused,omitempty"`
+	Full          string        `json:"full,omitempty"` // why intake answers code 6
 	LastEvent     time.Time     `json:"last_event,omitzero"`
 	LastHeartbeat time.Time     `json:"last_heartbeat,omitzero"`
 }
@@ -279,7 +281,7 @@ func (e *edge) status(ctx context.Context, self Program) (any, error) {
 		}
 	}
 	return EdgeStatus{Program: self, ATM: e.cfg.ATM, Loss: e.loss,
-		Terminal: TerminalStatus{e.cfg.Terminal.Listen, answered, t.Connections, e.server.Paused(), t.LastEvent, t.LastHeartbeat},
+		Terminal: TerminalStatus{e.cfg.Terminal.Listen, answered, t.Connections, e.server.Paused(), e.full(), t.LastEvent, t.LastHeartbeat},
 		Events:   StreamStatus{info.State.Msgs, info.State.Bytes, info.Config.MaxBytes, info.State.FirstTime, info.State.LastTime}}, nil
 }
 

@@ -133,13 +133,14 @@ type session struct {
 	*Keeper
 	events, route, done jetstream.Stream
 	sinks               map[string]*ledger
-	before              markers // of the round before
+	noted               []markers // by the rounds before, oldest first
+	before              markers   // those that this round relies on
 	seen                uint64  // the last message of DONE read
 	end                 uint64  // of EVENTS when the session began
 	looked              bool    // for outcomes of events that ROUTE does not have
 }
 
-// markers are noted in one round and used in the next: by then they are synced.
+// markers are noted in one round and used in a later one: by then they are synced.
 type markers struct {
 	at       time.Time
 	position uint64 // of the router, in EVENTS
@@ -240,11 +241,11 @@ func (s *session) loop(ctx context.Context, from uint64) error {
 		case <-ctx.Done():
 			return nil
 		}
-		if s.opts.Now().Sub(s.before.at) < 2*s.opts.SyncInterval && !s.before.at.IsZero() {
-			timer.Reset(2 * s.opts.SyncInterval) // soon enough: what was noted must be synced first
+		if !s.rely(s.opts.Now()) {
+			timer.Reset(s.opts.SyncInterval / 2) // soon enough: what was noted must be synced first
 			continue
 		}
-		ready := !s.before.at.IsZero() // the first round only notes what the next may rely on
+		ready := !s.before.at.IsZero() // the first round only notes what a later one may rely on
 		if err := s.round(ctx, purge && ready); err != nil {
 			return err
 		}
@@ -254,26 +255,53 @@ func (s *session) loop(ctx context.Context, from uint64) error {
 	}
 }
 
+// rely finds what a round at this time may rely on, the newest that is old enough;
+// false: too soon for a round. Rounds may follow each other faster than the disk
+// syncs, each relies on one some time before.
+func (s *session) rely(now time.Time) bool {
+	if n := len(s.noted); n > 0 && now.Sub(s.noted[n-1].at) < s.opts.SyncInterval/2 {
+		return false
+	}
+	old := 0
+	for old < len(s.noted) && now.Sub(s.noted[old].at) >= 2*s.opts.SyncInterval {
+		old++
+	}
+	if old > 0 {
+		s.before, s.noted = s.noted[old-1], s.noted[old:]
+	}
+	return true
+}
+
 // lookEvery is how often the keeper looks whether a stream is nearly full.
 const lookEvery = time.Second
 
 // due tells whether it is time for a round: by the clock, or because a stream is
 // nearly full and somebody may be waiting for room.
 func (s *session) due(ctx context.Context) (bool, error) {
-	if s.before.at.IsZero() || s.opts.Now().Sub(s.before.at) >= s.opts.Every {
+	if len(s.noted) == 0 || s.opts.Now().Sub(s.noted[len(s.noted)-1].at) >= s.opts.Every {
 		return true, nil
 	}
-	for _, stream := range []jetstream.Stream{s.events, s.route, s.done} {
-		info, err := stream.Info(ctx)
+	for _, look := range []struct {
+		stream  jetstream.Stream
+		percent int64
+	}{{s.events, eventsOften}, {s.route, streams.RouteOften}, {s.done, doneOften}} {
+		info, err := look.stream.Info(ctx)
 		if err != nil {
 			return false, fmt.Errorf("look for room: %w", err)
 		}
-		if max := info.Config.MaxBytes; max > 0 && int64(info.State.Bytes) > max/10*8 {
+		if max := info.Config.MaxBytes; max > 0 && int64(info.State.Bytes) > max/100*look.percent {
 			return true, nil
 		}
 	}
 	return false, nil
 }
+
+// How full EVENTS and DONE may get, in per cent, before rounds follow each other as
+// fast as they may. EVENTS rests at 80 % when keep_bytes is not set.
+const (
+	eventsOften = 82
+	doneOften   = 60
+)
 
 func (s *session) learn(m jetstream.Msg) int {
 	list, err := streams.ParseOutcomes(m.Data())

@@ -36,6 +36,7 @@ type session struct {
 	breaker  breaker
 	share    Share
 	turn     int // requests since the last one for an event set aside
+	probes   int // while there is no room for more events set aside
 	limiter  *rate.Limiter
 	said     time.Time // when Stats were told last
 	stale    bool      // they are older than the state
@@ -89,6 +90,7 @@ func (r *Runner) session(ctx context.Context) error {
 	if s.done, err = streams.Await(ctx, s.js, streams.Done); err != nil {
 		return err
 	}
+	s.asides.max = int(s.done.CachedInfo().Config.MaxBytes / asideShare)
 	if err := s.recall(ctx); err != nil {
 		return err
 	}
