@@ -25,6 +25,9 @@ type Options struct {
 	// Fanout is to how many sinks one event may go: what is still to be routed
 	// takes so many times its size, and some more for headers.
 	Fanout int
+	// Trouble says what keeps a sink from delivering, "" if nothing does: what is in
+	// the queue of one that is well has been delivered, or will be in a moment.
+	Trouble func(ctx context.Context, sink string) string
 	// Set closes intake with what is answered, and opens it with nil.
 	Set   func(*code.Error)
 	Every time.Duration // between two looks, default 200 ms
@@ -79,16 +82,25 @@ func (g *Gate) Look(ctx context.Context) error {
 	case was && !g.closed:
 		g.opts.Set(nil)
 		g.opts.Log.Info().Int64("percent", l.percent()).Msg("the store has room again, intake is open")
-	case g.closed && (!was || time.Since(g.told) >= reasonEvery):
-		why, err := l.reason(ctx)
-		if err != nil && was {
-			return err
-		}
-		g.told = time.Now()
-		g.opts.Set(why)
-		if !was {
-			g.opts.Log.Error().Int64("percent", l.percent()).Str("why", why.Detail).Msg("the store is full, intake answers code 6")
-		}
+	case g.closed && !was:
+		g.opts.Set(full("the store is full of undelivered events", "Хранилище заполнено недоставленными событиями")) // at once
+		fallthrough
+	case g.closed && time.Since(g.told) >= reasonEvery:
+		return g.explain(ctx, l, was)
+	}
+	return nil
+}
+
+// explain says why intake is closed.
+func (g *Gate) explain(ctx context.Context, l *look, was bool) error {
+	g.told = time.Now()
+	why, err := g.reason(ctx, l)
+	if err != nil {
+		return err
+	}
+	g.opts.Set(why)
+	if !was {
+		g.opts.Log.Error().Int64("percent", l.percent()).Str("why", why.Detail).Msg("the store is full, intake answers code 6")
 	}
 	return nil
 }

@@ -11,32 +11,46 @@ import (
 )
 
 // reason says what fills the store: the sink that is owed most, the rule that
-// holds most, or a router that does not take what has come. An error comes with a
-// reason that does for the time being.
-func (l *look) reason(ctx context.Context) (*code.Error, error) {
-	why := full("the store is full of undelivered events", "Хранилище заполнено недоставленными событиями")
+// holds most, or a router that does not take what has come.
+func (g *Gate) reason(ctx context.Context, l *look) (*code.Error, error) {
 	out, err := streams.Count(ctx, l.route, "out.>")
 	if err != nil {
-		return why, err
+		return nil, err
 	}
 	held, err := streams.Count(ctx, l.route, "rt.held.>")
 	if err != nil {
-		return why, err
+		return nil, err
 	}
-	sink, owed := most(out, 1)
-	group, holds := most(held, 2)
+	sink, owed, trouble := g.culprit(ctx, sums(out, 1))
+	group, holds := most(sums(held, 2))
 	size := l.fill.Bytes / int64(max(l.msgs, 1))
 	switch {
 	case l.coming > size*int64(max(owed, 2*holds)):
-		why = full(fmt.Sprintf("the store is full: %d messages wait for the router: is it running?", l.unrouted),
-			fmt.Sprintf("Хранилище заполнено: %d записей ждут обработки маршрутизатором", l.unrouted))
+		return full(fmt.Sprintf("the store is full: %d messages wait for the router: is it running?", l.unrouted),
+			fmt.Sprintf("Хранилище заполнено: %d записей ждут обработки маршрутизатором", l.unrouted)), nil
 	case 2*holds > owed: // let go, they are written again
 		return l.rule(ctx, group, holds)
-	case owed > 0:
-		why = full(fmt.Sprintf("the store is full: %d events are in the queue of %s: see to this monitoring system, or raise store { route_bytes }", owed, sink),
-			fmt.Sprintf("Хранилище заполнено: %d событий ждут доставки в %s. Восстановите связь с этой системой мониторинга или увеличьте route_bytes", owed, sink))
 	}
-	return why, nil
+	return full(fmt.Sprintf("the store is full: %d events are in the queue of %s%s: see to this monitoring system, or raise store { route_bytes }", owed, sink, trouble),
+		fmt.Sprintf("Хранилище заполнено: %d событий ждут доставки в %s. Восстановите связь с этой системой мониторинга или увеличьте route_bytes", owed, sink)), nil
+}
+
+// culprit is the sink with the longest queue, of those in trouble if there are any.
+func (g *Gate) culprit(ctx context.Context, queues map[string]uint64) (sink string, owed uint64, trouble string) {
+	ill, texts := map[string]uint64{}, map[string]string{}
+	for name, n := range queues {
+		if g.opts.Trouble == nil {
+			break
+		}
+		if text := g.opts.Trouble(ctx, name); text != "" {
+			ill[name], texts[name] = n, " ("+text+")"
+		}
+	}
+	if len(ill) > 0 {
+		queues = ill
+	}
+	sink, owed = most(queues)
+	return sink, owed, texts[sink]
 }
 
 // rule names the rule that holds a group.
@@ -57,14 +71,18 @@ func (l *look) rule(ctx context.Context, group string, holds uint64) (*code.Erro
 			e.Rule, holds, e.Terminal, sink)), nil
 }
 
-// most finds what the subjects' token at place has most messages, and how many.
-func most(subjects map[string]uint64, place int) (name string, n uint64) {
-	sums := map[string]uint64{}
+// sums adds up the messages of all subjects that share the token at a place.
+func sums(subjects map[string]uint64, place int) map[string]uint64 {
+	all := map[string]uint64{}
 	for subject, k := range subjects {
-		f := strings.SplitN(subject, ".", place+2)
-		sums[f[place]] += k
+		all[strings.SplitN(subject, ".", place+2)[place]] += k
 	}
-	for key, k := range sums {
+	return all
+}
+
+// most is the greatest, of equals the first by name; "" if there is none.
+func most(counts map[string]uint64) (name string, n uint64) {
+	for key, k := range counts {
 		if k > n || k == n && key < name {
 			name, n = key, k
 		}

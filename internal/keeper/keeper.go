@@ -135,9 +135,9 @@ type session struct {
 	sinks               map[string]*ledger
 	noted               []markers // by the rounds before, oldest first
 	before              markers   // those that this round relies on
-	seen                uint64  // the last message of DONE read
-	end                 uint64  // of EVENTS when the session began
-	looked              bool    // for outcomes of events that ROUTE does not have
+	seen                uint64    // the last message of DONE read
+	end                 uint64    // of EVENTS when the session began
+	looked              bool      // for outcomes of events that ROUTE does not have
 }
 
 // markers are noted in one round and used in a later one: by then they are synced.
