@@ -2,6 +2,7 @@ package streams
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -54,6 +55,13 @@ func RouteFill(ctx context.Context, route jetstream.Stream, info *jetstream.Stre
 	}
 	f.Held = f.Bytes * int64(n) / int64(info.State.Msgs)
 	return f, nil
+}
+
+// IsFull tells whether the server refused a message because its stream is at its
+// limit. The error's code is that of every store that fails.
+func IsFull(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.Description == "maximum bytes exceeded"
 }
 
 // Count tells how many messages each subject of a stream has.

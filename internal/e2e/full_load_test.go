@@ -111,6 +111,25 @@ func (f *flood) untilRefused(limit time.Duration, name string) {
 	})
 }
 
+// untilNothing waits until nothing is accepted any more: near its limit a store may
+// still take a small message.
+func (f *flood) untilNothing() {
+	f.t.Helper()
+	eventually(f.t, 10*time.Second, f.said("only code 6"), func() bool {
+		was, refused := f.counts()
+		eventually(f.t, 5*time.Second, f.said("answers"), func() bool { a, r := f.counts(); return a+r >= was+refused+40 })
+		now, _ := f.counts()
+		return now == was
+	})
+}
+
+// accept notes an event that others have sent.
+func (f *flood) accept(n string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.accepted[n] = time.Now()
+}
+
 // answered asks that no answer took longer.
 func (f *flood) answered(limit time.Duration) {
 	f.t.Helper()

@@ -22,14 +22,14 @@ func (g *Gate) reason(ctx context.Context, l *look) (*code.Error, error) {
 		return nil, err
 	}
 	sink, owed, trouble := g.culprit(ctx, sums(out, 1))
-	group, holds := most(sums(held, 2))
+	holds := total(held)
 	size := l.fill.Bytes / int64(max(l.msgs, 1))
 	switch {
 	case l.coming > size*int64(max(owed, 2*holds)):
 		return full(fmt.Sprintf("the store is full: %d messages wait for the router: is it running?", l.unrouted),
 			fmt.Sprintf("Хранилище заполнено: %d записей ждут обработки маршрутизатором", l.unrouted)), nil
-	case 2*holds > owed: // let go, they are written again
-		return l.rule(ctx, group, holds)
+	case 2*holds > owed || 4*holds > owed && trouble == "": // let go, they are written again
+		return l.rule(ctx, held)
 	}
 	return full(fmt.Sprintf("the store is full: %d events are in the queue of %s%s: see to this monitoring system, or raise store { route_bytes }", owed, sink, trouble),
 		fmt.Sprintf("Хранилище заполнено: %d событий ждут доставки в %s. Восстановите связь с этой системой мониторинга или увеличьте route_bytes", owed, sink)), nil
@@ -53,22 +53,33 @@ func (g *Gate) culprit(ctx context.Context, queues map[string]uint64) (sink stri
 	return sink, owed, texts[sink]
 }
 
-// rule names the rule that holds a group.
-func (l *look) rule(ctx context.Context, group string, holds uint64) (*code.Error, error) {
-	some := full("the store is full of held events", "Хранилище заполнено удерживаемыми событиями")
-	m, err := l.route.GetLastMsgForSubject(ctx, streams.Held(group))
+// rule names the rule that holds most.
+func (l *look) rule(ctx context.Context, held map[string]uint64) (*code.Error, error) {
+	rules, one := map[string]uint64{}, map[string]string{}
+	for subject, n := range held {
+		i := strings.LastIndexByte(subject, '-') // the group's terminal
+		rules[subject[:i+1]] += n
+		one[subject[:i+1]] = subject
+	}
+	group, holds := most(rules)
+	m, err := l.route.GetLastMsgForSubject(ctx, one[group])
 	if err != nil {
-		return some, fmt.Errorf("read a held event: %w", err)
+		return nil, fmt.Errorf("read a held event: %w", err)
 	}
 	e, err := event.FromHeader(event.Header(m.Header), nil)
 	if err != nil {
-		return some, fmt.Errorf("read a held event: %w", err)
+		return nil, fmt.Errorf("read a held event: %w", err)
 	}
 	sink := m.Header.Get(streams.HeaderSink)
-	return full(fmt.Sprintf("the store is full: rule %q holds %d events of terminal %s for %s: raise store { route_bytes } and start again, and give the rule a timeout",
-		e.Rule, holds, e.Terminal, sink),
-		fmt.Sprintf("Хранилище заполнено: правило «%s» удерживает %d событий терминала %s для %s. Увеличьте route_bytes и перезапустите агент",
-			e.Rule, holds, e.Terminal, sink)), nil
+	return full(fmt.Sprintf("the store is full: rule %q holds %d events for %s: raise store { route_bytes } and start again, and give the rule a timeout", e.Rule, holds, sink),
+		fmt.Sprintf("Хранилище заполнено: правило «%s» удерживает %d событий для %s. Увеличьте route_bytes и перезапустите агент", e.Rule, holds, sink)), nil
+}
+
+func total(counts map[string]uint64) (n uint64) {
+	for _, k := range counts {
+		n += k
+	}
+	return n
 }
 
 // sums adds up the messages of all subjects that share the token at a place.

@@ -222,7 +222,7 @@ func refusal(err error) error {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return code.New(code.NotStored, "the store does not answer (disk full or broken?)")
-	case errors.As(err, &api) && api.Description == maxBytes:
+	case streams.IsFull(err):
 		return &code.Error{Code: code.NotStored, Detail: "the store is full: the router has not taken these events, is it running?",
 			Description: "Хранилище заполнено: принятые события ещё не обработаны маршрутизатором"}
 	case errors.As(err, &api):
@@ -230,10 +230,6 @@ func refusal(err error) error {
 	}
 	return code.New(code.NotStored, err.Error())
 }
-
-// maxBytes is what the server says of a stream that is full; the error's code is
-// that of every store that fails.
-const maxBytes = "maximum bytes exceeded"
 
 func (g *group) message() *nats.Msg {
 	if len(g.events) == 1 {

@@ -221,7 +221,7 @@ func (s *session) loop(ctx context.Context, from uint64) error {
 	timer := time.NewTimer(s.opts.SyncInterval)
 	defer timer.Stop()
 	purge := s.opts.PurgeOnStart
-	for fresh := 0; ; {
+	for fresh, last := 0, 0; ; { // outcomes since the last round, and at the last look
 		select {
 		case m := <-msgs:
 			fresh += s.learn(m)
@@ -230,7 +230,9 @@ func (s *session) loop(ctx context.Context, from uint64) error {
 			}
 		case <-timer.C:
 			timer.Reset(min(s.opts.Every, lookEvery))
-			if due, err := s.due(ctx); err != nil {
+			quiet := fresh > 0 && fresh == last
+			last = fresh
+			if due, err := s.due(ctx, quiet); err != nil {
 				return err
 			} else if !due {
 				continue
@@ -250,7 +252,7 @@ func (s *session) loop(ctx context.Context, from uint64) error {
 			return err
 		}
 		purge = purge && !ready
-		fresh = 0
+		fresh, last = 0, 0
 		timer.Reset(min(s.opts.Every, lookEvery))
 	}
 }
@@ -275,9 +277,10 @@ func (s *session) rely(now time.Time) bool {
 // lookEvery is how often the keeper looks whether a stream is nearly full.
 const lookEvery = time.Second
 
-// due tells whether it is time for a round: by the clock, or because a stream is
-// nearly full and somebody may be waiting for room.
-func (s *session) due(ctx context.Context) (bool, error) {
+// due tells whether it is time for a round: by the clock, because a stream is
+// nearly full and somebody may be waiting for room, or because it is quiet after some
+// outcomes and a round takes no time.
+func (s *session) due(ctx context.Context, quiet bool) (bool, error) {
 	if len(s.noted) == 0 || s.opts.Now().Sub(s.noted[len(s.noted)-1].at) >= s.opts.Every {
 		return true, nil
 	}
@@ -292,9 +295,16 @@ func (s *session) due(ctx context.Context) (bool, error) {
 		if max := info.Config.MaxBytes; max > 0 && int64(info.State.Bytes) > max/100*look.percent {
 			return true, nil
 		}
+		if quiet && look.stream == s.route && info.State.Msgs < quickRound {
+			return true, nil
+		}
 	}
 	return false, nil
 }
+
+// quickRound: a round holds up writing to a ROUTE of so many messages by a few
+// hundredths of a second.
+const quickRound = 100_000
 
 // How full EVENTS and DONE may get, in per cent, before rounds follow each other as
 // fast as they may. EVENTS rests at 80 % when keep_bytes is not set.
