@@ -424,7 +424,9 @@ func fullShrinks(t *testing.T, hosted string, programs []string) {
 	if before < 40<<20 {
 		t.Errorf("ROUTE was not full: %d", before)
 	}
-	eventually(t, 5*time.Second, say("code 0"), func() bool { return s.send("URAL", `<event severity='normal' device='12' n='held2' kind='hold'/>`).Code == 0 })
+	eventually(t, 5*time.Second, say("code 0"), func() bool {
+		return s.send("URAL", `<event severity='normal' device='12' n='held2' kind='hold'/>`).Code == 0
+	})
 	await(t, s.uralsib.Monitor, len(f.names())+2)
 }
 
