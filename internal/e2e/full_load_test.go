@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -179,6 +180,35 @@ func (f *flood) drained(m *simulate.Monitor, limit time.Duration) {
 	f.check(m, names)
 }
 
+// complete asks that all of names were confirmed, each kind of a terminal in order.
+func (f *flood) complete(m *simulate.Monitor, names []string) {
+	f.t.Helper()
+	last, got := map[string]string{}, []string{}
+	for _, a := range confirmed(m) {
+		n := a.Attr("n")
+		key := a.Attr("kind") + strings.TrimLeft(a.Attr("atm"), "0")
+		if n <= last[key] {
+			f.t.Errorf("%s: %s arrived behind %s", a.System, n, last[key])
+		}
+		last[key] = n
+		got = append(got, n)
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, names) {
+		f.t.Errorf("%d events, want the %d that were accepted: missing %v, not accepted or twice %v", len(got), len(names), minus(names, got), minus(got, names))
+	}
+}
+
+// kind is the attribute kind of an event of fullKinds.
+func (f *flood) kind(name string) string {
+	_, number, _ := strings.Cut(name, "-")
+	n, err := strconv.Atoi(number)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return fullKinds[n%len(fullKinds)]
+}
+
 func (f *flood) check(m *simulate.Monitor, names []string) {
 	f.t.Helper()
 	list := confirmed(m)
@@ -231,7 +261,13 @@ func (f *flood) promptly(m *simulate.Monitor, limit time.Duration) {
 	}
 	f.mu.Unlock()
 	var at map[string]time.Time
+	seen := -1
 	eventually(f.t, limit+5*time.Second, func() string { return fmt.Sprintf("all %d at the sink that is well, have %d", len(accepted), len(at)) }, func() bool {
+		if n := m.Counts().Confirmed; n == seen {
+			return false
+		} else {
+			seen = n
+		}
 		at = firstArrivals(m.Arrivals())
 		for n := range accepted {
 			if at[n].IsZero() {

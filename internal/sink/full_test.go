@@ -37,7 +37,10 @@ func TestNoRoomToSetAside(t *testing.T) {
 		w.queue(1, streams.Normal)
 	}
 	r, _ := w.run(sink.Options{Retry: sink.Backoff{Min: time.Millisecond, Max: 2 * time.Millisecond}})
-	waitFor(t, func() bool { o := r.Stats().Outage; return o != nil && strings.Contains(o.Error, "no room to set it aside") })
+	waitFor(t, func() bool {
+		o := r.Stats().Outage
+		return o != nil && strings.Contains(o.Error, "no room to set it aside")
+	})
 	before := len(w.seen())
 	waitFor(t, func() bool { return len(w.seen()) > before+20 }) // probes go on
 	aside := r.Stats().Aside
