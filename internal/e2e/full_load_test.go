@@ -46,11 +46,14 @@ func newFlood(t *testing.T, s *site, atm int, rate time.Duration, form func(n in
 			tick := time.NewTicker(time.Second / rate)
 			defer tick.Stop()
 			for n := 0; ; {
+				next := tick.C
 				if f.send(atm, n) {
 					n++
+				} else {
+					next = time.After(50 * time.Millisecond)
 				}
 				select {
-				case <-tick.C:
+				case <-next:
 				case <-ctx.Done():
 					return
 				}
