@@ -40,6 +40,7 @@ type Options struct {
 	SyncInterval time.Duration // how long ROUTE may stay unsynced, default 2 s
 	Every        time.Duration // between rounds, default 1 min
 	Outcomes     int           // a round earlier after so many, default 10,000
+	Look         time.Duration // how often to look whether a stream is nearly full or all is quiet, default 1 s
 	Now          func() time.Time
 	Log          zerolog.Logger
 }
@@ -56,6 +57,9 @@ func (o *Options) defaults() {
 	}
 	if o.Outcomes == 0 {
 		o.Outcomes = 10_000
+	}
+	if o.Look == 0 {
+		o.Look = min(time.Second, o.Every)
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -136,6 +140,7 @@ type session struct {
 	noted               []markers // by the rounds before, oldest first
 	before              markers   // those that this round relies on
 	seen                uint64    // the last message of DONE read
+	learnt              time.Time // when that was
 	end                 uint64    // of EVENTS when the session began
 	looked              bool      // for outcomes of events that ROUTE does not have
 }
@@ -221,7 +226,7 @@ func (s *session) loop(ctx context.Context, from uint64) error {
 	timer := time.NewTimer(s.opts.SyncInterval)
 	defer timer.Stop()
 	purge := s.opts.PurgeOnStart
-	for fresh, last := 0, 0; ; { // outcomes since the last round, and at the last look
+	for fresh := 0; ; { // outcomes since the last round
 		select {
 		case m := <-msgs:
 			fresh += s.learn(m)
@@ -229,10 +234,8 @@ func (s *session) loop(ctx context.Context, from uint64) error {
 				continue
 			}
 		case <-timer.C:
-			timer.Reset(min(s.opts.Every, lookEvery))
-			quiet := fresh > 0 && fresh == last
-			last = fresh
-			if due, err := s.due(ctx, quiet); err != nil {
+			timer.Reset(s.opts.Look)
+			if due, err := s.due(ctx); err != nil {
 				return err
 			} else if !due {
 				continue
@@ -252,8 +255,8 @@ func (s *session) loop(ctx context.Context, from uint64) error {
 			return err
 		}
 		purge = purge && !ready
-		fresh, last = 0, 0
-		timer.Reset(min(s.opts.Every, lookEvery))
+		fresh = 0
+		timer.Reset(s.opts.Look)
 	}
 }
 
@@ -274,16 +277,15 @@ func (s *session) rely(now time.Time) bool {
 	return true
 }
 
-// lookEvery is how often the keeper looks whether a stream is nearly full.
-const lookEvery = time.Second
-
 // due tells whether it is time for a round: by the clock, because a stream is
 // nearly full and somebody may be waiting for room, or because it is quiet after some
 // outcomes and a round takes no time.
-func (s *session) due(ctx context.Context, quiet bool) (bool, error) {
-	if len(s.noted) == 0 || s.opts.Now().Sub(s.noted[len(s.noted)-1].at) >= s.opts.Every {
+func (s *session) due(ctx context.Context) (bool, error) {
+	now := s.opts.Now()
+	if len(s.noted) == 0 || now.Sub(s.noted[len(s.noted)-1].at) >= s.opts.Every {
 		return true, nil
 	}
+	quiet := now.Sub(s.learnt) >= s.opts.Look && !s.before.at.After(s.learnt) // no round could rely on what came last
 	for _, look := range []struct {
 		stream  jetstream.Stream
 		percent int64
@@ -325,7 +327,7 @@ func (s *session) learn(m jetstream.Msg) int {
 		s.sinks[sink] = l
 	}
 	seq := streams.Seq(m)
-	s.seen = seq
+	s.seen, s.learnt = seq, s.opts.Now()
 	for _, o := range list {
 		l.note(o, seq)
 	}
