@@ -115,6 +115,13 @@ func (f *flood) untilRefused(limit time.Duration, name string) {
 	})
 }
 
+// join takes over what another flood has got accepted.
+func (f *flood) join(g *flood) {
+	for _, n := range g.names() {
+		f.accept(n)
+	}
+}
+
 // untilNothing waits until nothing is accepted any more: near its limit a store may
 // still take a small message.
 func (f *flood) untilNothing() {

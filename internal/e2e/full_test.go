@@ -72,15 +72,23 @@ func TestFull(t *testing.T) {
 // sink at once, also at the moment of fullness; then intake answers 6 and says why. The
 // sink comes back: all drains in order, and intake opens within seconds.
 func fullRoute(t *testing.T, hosted string, programs []string) {
-	s := newSite(t, settings{Run: hosted, URAL: "uralsib, proxima", Sink: fullRetry, More: smallStore})
+	s := newSite(t, settings{Run: hosted, URAL: "uralsib, proxima", Sink: fullRetry, More: smallStore,
+		Rules: `<rule name='fill'><event_attrs kind='fill'/><event_params sinks='uralsib'/></rule>`})
 	s.start(programs...)
 	s.uralsib.Vanish()
-	f := newFlood(t, s, 41, 150, padded(1000, ""))
-	f.untilRefused(30*time.Second, "uralsib")
-	if full := s.edgeStatus().Full; !strings.Contains(full, "queue of uralsib (") {
-		t.Errorf("status does not say why: %q", full)
+	fill := newFlood(t, s, 51, 150, padded(1000, "kind='fill'"))
+	f := newFlood(t, s, 41, 5, padded(1000, ""))
+	fill.untilRefused(30*time.Second, "uralsib")
+	eventually(t, 5*time.Second, say("status tells why"), func() bool { return strings.Contains(s.edgeStatus().Full, "queue of uralsib (") })
+	a1, _ := f.counts()
+	a2, _ := fill.counts()
+	time.Sleep(1500 * time.Millisecond) // it stays so
+	if b1, _ := f.counts(); b1 != a1 {
+		t.Errorf("%d events were accepted while the store was full", b1-a1)
 	}
-	time.Sleep(time.Second) // it goes on so
+	if b2, _ := fill.counts(); b2 != a2 {
+		t.Errorf("%d events were accepted while the store was full", b2-a2)
+	}
 	f.promptly(s.proxima.Monitor, time.Second)
 
 	if err := s.uralsib.Return(); err != nil {
@@ -88,10 +96,12 @@ func fullRoute(t *testing.T, hosted string, programs []string) {
 	}
 	t.Logf("intake opens %s after the sink's return", f.untilTaken(15*time.Second))
 	f.promptly(s.proxima.Monitor, time.Second)
+	fill.stop()
 	f.stop()
-	f.drained(s.uralsib.Monitor, 20*time.Second)
 	f.drained(s.proxima.Monitor, 20*time.Second)
 	f.answered(time.Second)
+	fill.join(f)
+	fill.drained(s.uralsib.Monitor, 20*time.Second)
 }
 
 // SPEC 4: the router is off. The store fills, code 6 comes at once and says why. The
@@ -461,7 +471,9 @@ func (s *site) edgeStatus() (port struct {
 	}
 	for _, p := range all.Programs {
 		if p.Program == "edge" {
-			if err := json.Unmarshal(p.Status.Terminal, &port); err != nil {
+			if len(p.Status.Terminal) == 0 { // it does not serve yet
+				port.Full = "unknown"
+			} else if err := json.Unmarshal(p.Status.Terminal, &port); err != nil {
 				s.t.Fatal(err)
 			}
 		}
