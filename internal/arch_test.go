@@ -22,7 +22,7 @@ var rows = [][]string{
 	{"internal/app"},
 	{"internal/cli", "deploy"},
 	{"internal/sink/uralsib", "internal/sink/proxima", "internal/sink/sinktest"},
-	{"internal/broker", "internal/scrub", "internal/terminal", "internal/journal", "internal/router", "internal/keeper", "internal/ledger",
+	{"internal/broker", "internal/scrub", "internal/terminal", "internal/journal", "internal/router", "internal/keeper", "internal/gate", "internal/ledger",
 		"internal/sink", "internal/sink/httpclient", "internal/control", "internal/config", "internal/simulate", "internal/health"},
 	{"internal/hold"},
 	{"streams", "internal/rules", "internal/rules/rulestest", "internal/proatm"},

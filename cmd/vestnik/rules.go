@@ -48,11 +48,33 @@ func checkRules(out io.Writer, files []string, verbose bool) error {
 			continue
 		}
 		fmt.Fprintf(out, "%s: %s, sha256:%s\n", file, countRules(len(set.Rules)), set.Digest())
+		for i := range set.Rules {
+			if note := greedy(&set.Rules[i]); note != "" {
+				fmt.Fprintf(out, "%s:%d: note: %s\n", file, set.Rules[i].Line, note)
+			}
+		}
 		if verbose {
 			printRules(out, set)
 		}
 	}
 	return errors.Join(bad...)
+}
+
+// greedy warns of a count without a timeout that may hold more than a small store
+// has room for: ROUTE must have it twice over when it is let go, and intake is closed
+// at 80 % (docs/adr/0008).
+func greedy(r *rules.Rule) string {
+	const each, warnAt = 2 << 10, 1 << 30
+	p := r.Params
+	if p.Never || p.Count == 0 || p.Timeout > 0 {
+		return ""
+	}
+	need := int64(p.Count) * each * 100 / 80
+	if need < warnAt {
+		return ""
+	}
+	return fmt.Sprintf("rule %s: count_%d without a timeout may hold %d MB of store { route_bytes } for each terminal and sink; when ROUTE is full, intake answers code 6: add a timeout",
+		ruleName(r.Name), p.Count, need>>20)
 }
 
 func countRules(n int) string {

@@ -65,6 +65,9 @@ func (p programStatus) edgeText(now time.Time) string {
 	if e.Terminal.Paused {
 		list = append(list, "intake paused")
 	}
+	if e.Terminal.Full != "" {
+		list = append(list, "INTAKE ANSWERS CODE 6: "+e.Terminal.Full)
+	}
 	return strings.Join(list, ", ")
 }
 

@@ -63,6 +63,9 @@ func (s *store) health() health.Part {
 			if s.server.Paused() {
 				return "paused: events are answered with code 7", false
 			}
+			if why := s.full(); why != "" {
+				return "events are answered with code 6: " + why, false
+			}
 			return "takes events", true
 		}),
 		check("journal", health.Ready, s.journalCheck),

@@ -114,6 +114,10 @@ func CheckRules(cfg *config.Config) error {
 	return err
 }
 
+// leastDone is DONE's least limit by default: outcomes and what is set aside need
+// some room however small the store.
+const leastDone = 8 << 20
+
 // ensureRoute makes the streams beside the router. Their limits are shares of
 // that of EVENTS, so that all fit on the disk together.
 func ensureRoute(ctx context.Context, js jetstream.JetStream, cfg *config.Config, log zerolog.Logger) error {
@@ -125,7 +129,7 @@ func ensureRoute(ctx context.Context, js jetstream.JetStream, cfg *config.Config
 	for _, s := range []struct {
 		cfg  jetstream.StreamConfig
 		dflt int64
-	}{{streams.RouteConfig(cfg.Store.RouteBytes), size}, {streams.DoneConfig(cfg.Store.DoneBytes), size / 4}} {
+	}{{streams.RouteConfig(cfg.Store.RouteBytes), size}, {streams.DoneConfig(cfg.Store.DoneBytes), max(size/4, leastDone)}} {
 		_, warning, err := streams.Ensure(ctx, js, s.cfg, s.dflt)
 		if err != nil {
 			return err

@@ -33,6 +33,7 @@ type TerminalStatus struct {
 	Answered      map[int]int64 `json:"answered"` // by code, since the start
 	Connections   int           `json:"connections"`
 	Paused        bool          `json:"paused,omitempty"`
+	Full          string        `json:"full,omitempty"` // why intake answers code 6
 	LastEvent     time.Time     `json:"last_event,omitzero"`
 	LastHeartbeat time.Time     `json:"last_heartbeat,omitzero"`
 }
@@ -69,6 +70,6 @@ func (s *store) status(ctx context.Context) (any, error) {
 		frozen = &Frozen{since.UTC(), reason}
 	}
 	return EdgeStatus{Program: s.self.now(s.renewal), ATM: s.cfg.ATM, Damage: s.damage.known(), Frozen: frozen, Restarts: s.disk.Restarts(),
-		Terminal: TerminalStatus{s.cfg.Terminal.Listen, answered, t.Connections, s.server.Paused(), t.LastEvent, t.LastHeartbeat},
+		Terminal: TerminalStatus{s.cfg.Terminal.Listen, answered, t.Connections, s.server.Paused(), s.full(), t.LastEvent, t.LastHeartbeat},
 		Events:   StreamStatus{info.State.Msgs, info.State.Bytes, info.Config.MaxBytes, info.State.FirstTime, info.State.LastTime}}, nil
 }

@@ -90,7 +90,7 @@ type Sink struct {
 type Store struct {
 	EventsBytes           int64         // 0 = two fifths of the free disk at creation
 	RouteBytes            int64         // 0 = that of EVENTS
-	DoneBytes             int64         // 0 = a quarter of that of EVENTS
+	DoneBytes             int64         // 0 = a quarter of that of EVENTS, at least 8 MiB
 	KeepAge               time.Duration // 30 d
 	KeepBytes             int64         // 0 = 80 % of EventsBytes
 	WhenFull              string        // refuse (default) or discard_low

@@ -260,6 +260,9 @@ func refusal(err error) error {
 		return code.New(code.NotStored, "the store is frozen")
 	case errors.Is(err, context.DeadlineExceeded):
 		return code.New(code.NotStored, "the store does not answer (disk full or broken?)")
+	case streams.IsFull(err):
+		return &code.Error{Code: code.NotStored, Detail: "the store is full: the router has not taken these events, is it running?",
+			Description: "Хранилище заполнено: принятые события ещё не обработаны маршрутизатором"}
 	case errors.As(err, &api):
 		return code.New(code.NotStored, "the store refuses: "+api.Description)
 	}

@@ -46,6 +46,7 @@ type Options struct {
 	Every        time.Duration // between rounds, default 1 min
 	Outcomes     int           // a round earlier after so many, default 10,000
 	Owed         bool          // look twice a second for what each sink owes; the router must tell: Queued, Doubt
+	Look         time.Duration // how often to look whether a stream is nearly full or all is quiet, default 1 s
 	Now          clock.Func    // default clock.Now
 	Log          zerolog.Logger
 }
@@ -62,6 +63,9 @@ func (o *Options) defaults() {
 	}
 	if o.Outcomes == 0 {
 		o.Outcomes = 10_000
+	}
+	if o.Look == 0 {
+		o.Look = min(time.Second, o.Every)
 	}
 	if o.Now == nil {
 		o.Now = clock.Now
@@ -142,15 +146,17 @@ type session struct {
 	*Keeper
 	events, route, done jetstream.Stream
 	sinks               map[string]*ledger
-	before              markers               // of the round before
+	noted               []markers             // by the rounds before, oldest first
+	before              markers               // those that this round relies on
 	seen                uint64                // the last message of DONE read
+	learnt              clock.Moment          // when that was
 	end                 uint64                // of EVENTS when the session began
 	looked              bool                  // for outcomes of events that ROUTE does not have
 	heads               map[string]*laneHeads // by sink
 	current             bool                  // what DONE held when the session began is known
 }
 
-// markers are noted in one round and used in the next: by then they are synced.
+// markers are noted in one round and used in a later one: by then they are synced.
 type markers struct {
 	at       clock.Moment
 	position uint64 // of the router, in EVENTS
@@ -241,7 +247,7 @@ func (s *session) loop(ctx context.Context, from uint64) error {
 	looks, stopLooks := s.looks()
 	defer stopLooks()
 	purge := s.opts.PurgeOnStart
-	for fresh := 0; ; {
+	for fresh := 0; ; { // outcomes since the last round
 		select {
 		case m := <-msgs:
 			fresh += s.learn(m)
@@ -249,7 +255,7 @@ func (s *session) loop(ctx context.Context, from uint64) error {
 				continue
 			}
 		case <-timer.C:
-			timer.Reset(min(s.opts.Every, lookEvery))
+			timer.Reset(s.opts.Look)
 			if due, err := s.due(ctx); err != nil {
 				return err
 			} else if !due {
@@ -269,40 +275,74 @@ func (s *session) loop(ctx context.Context, from uint64) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		if s.opts.Now().Run-s.before.at.Run < 2*s.opts.SyncInterval && !s.before.at.IsZero() {
-			timer.Reset(2 * s.opts.SyncInterval) // soon enough: what was noted must be synced first
+		if !s.rely(s.opts.Now()) {
+			timer.Reset(s.opts.SyncInterval / 2) // soon enough: what was noted must be synced first
 			continue
 		}
-		ready := !s.before.at.IsZero() // the first round only notes what the next may rely on
+		ready := !s.before.at.IsZero() // the first round only notes what a later one may rely on
 		if err := s.round(ctx, purge && ready); err != nil {
 			return err
 		}
 		purge = purge && !ready
 		fresh = 0
-		timer.Reset(min(s.opts.Every, lookEvery))
+		timer.Reset(s.opts.Look)
 	}
 }
 
-// lookEvery is how often the keeper looks whether a stream is nearly full.
-const lookEvery = time.Second
+// rely finds what a round at this time may rely on, the newest that is old enough;
+// false: too soon for a round. Rounds may follow each other faster than the disk
+// syncs, each relies on one some time before.
+func (s *session) rely(now clock.Moment) bool {
+	if n := len(s.noted); n > 0 && now.Run-s.noted[n-1].at.Run < s.opts.SyncInterval/2 {
+		return false
+	}
+	old := 0
+	for old < len(s.noted) && now.Run-s.noted[old].at.Run >= 2*s.opts.SyncInterval {
+		old++
+	}
+	if old > 0 {
+		s.before, s.noted = s.noted[old-1], s.noted[old:]
+	}
+	return true
+}
 
-// due tells whether it is time for a round: by the clock, or because a stream is
-// nearly full and somebody may be waiting for room.
+// due tells whether it is time for a round: by the clock, because a stream is
+// nearly full and somebody may be waiting for room, or because it is quiet after some
+// outcomes and a round takes no time.
 func (s *session) due(ctx context.Context) (bool, error) {
-	if s.before.at.IsZero() || s.opts.Now().Run-s.before.at.Run >= s.opts.Every {
+	now := s.opts.Now()
+	if len(s.noted) == 0 || now.Run-s.noted[len(s.noted)-1].at.Run >= s.opts.Every {
 		return true, nil
 	}
-	for _, stream := range []jetstream.Stream{s.events, s.route, s.done} {
-		info, err := stream.Info(ctx)
+	quiet := now.Run-s.learnt.Run >= s.opts.Look && s.before.at.Run <= s.learnt.Run // no round could rely on what came last
+	for _, look := range []struct {
+		stream  jetstream.Stream
+		percent int64
+	}{{s.events, eventsOften}, {s.route, streams.RouteOften}, {s.done, doneOften}} {
+		info, err := look.stream.Info(ctx)
 		if err != nil {
 			return false, fmt.Errorf("look for room: %w", err)
 		}
-		if max := info.Config.MaxBytes; max > 0 && int64(info.State.Bytes) > max/10*8 {
+		if max := info.Config.MaxBytes; max > 0 && int64(info.State.Bytes) > max/100*look.percent {
+			return true, nil
+		}
+		if quiet && look.stream == s.route && info.State.Msgs < quickRound {
 			return true, nil
 		}
 	}
 	return false, nil
 }
+
+// quickRound: a round holds up writing to a ROUTE of so many messages by a few
+// hundredths of a second.
+const quickRound = 100_000
+
+// How full EVENTS and DONE may get, in per cent, before rounds follow each other as
+// fast as they may. EVENTS rests at 80 % when keep_bytes is not set.
+const (
+	eventsOften = 82
+	doneOften   = 60
+)
 
 func (s *session) learn(m jetstream.Msg) int {
 	list, err := streams.ParseOutcomes(m.Data())
@@ -316,7 +356,7 @@ func (s *session) learn(m jetstream.Msg) int {
 		s.sinks[sink] = l
 	}
 	seq := streams.Seq(m)
-	s.seen = seq
+	s.seen, s.learnt = seq, s.opts.Now()
 	for _, o := range list {
 		l.note(o, seq)
 	}

@@ -156,7 +156,7 @@ func TestRoundReliesOnTheOneBefore(t *testing.T) {
 // by two sync intervals of one hour.
 func (w *world) stepped(n int) (k *keeper.Keeper, pass func(time.Duration)) {
 	var ahead atomic.Int64
-	k = keeper.New(w.js, w, keeper.Options{Sinks: []string{"uralsib"}, SyncInterval: time.Hour, Every: 1000 * time.Hour, Outcomes: n,
+	k = keeper.New(w.js, w, keeper.Options{Sinks: []string{"uralsib"}, SyncInterval: time.Hour, Every: 1000 * time.Hour, Look: time.Hour, Outcomes: n,
 		Now: func() clock.Moment { return clock.Now().Add(time.Duration(ahead.Load())) }, Log: zerolog.Nop()})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

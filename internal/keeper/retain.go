@@ -118,7 +118,9 @@ func (s *session) outcomes(ctx context.Context, purgeDelivered bool) error {
 		if mark <= l.mark {
 			continue
 		}
-		if err := s.putMark(ctx, name, mark); err != nil {
+		if err := s.putMark(ctx, name, mark); streams.IsFull(err) {
+			continue // room makes room in the next round, and needs no marks
+		} else if err != nil {
 			return err
 		}
 		l.mark = mark

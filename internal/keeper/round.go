@@ -29,21 +29,24 @@ func (s *session) round(ctx context.Context, purgeDelivered bool) error {
 		}
 		now.marks[name] = l.upto(s.seen)
 	}
-	if err := s.full(ctx); err != nil {
+	if err := s.room(ctx); err != nil { // first: what is given up must find room in DONE
 		return err
 	}
-	if err := s.room(ctx); err != nil {
+	if err := s.full(ctx); err != nil {
 		return err
 	}
 	if !s.before.at.IsZero() {
 		if err := s.released(ctx, s.before.last); err != nil {
 			return err
 		}
+		if err := s.rules(ctx, s.before.last); err != nil {
+			return err
+		}
 		if err := s.retain(ctx, purgeDelivered, s.before.last); err != nil {
 			return err
 		}
 	}
-	s.before = now
+	s.noted = append(s.noted, now)
 	s.count(func(st *Stats) { st.Rounds, st.Last, st.Error = st.Rounds+1, now.at.Wall, "" })
 	return nil
 }
@@ -204,4 +207,21 @@ func (s *session) released(ctx context.Context, last uint64) error {
 		}
 	}
 	return nil
+}
+
+// rules removes what the rules were before those in force, once the record of these is
+// surely on the disk: else a few small messages keep the oldest block of ROUTE.
+func (s *session) rules(ctx context.Context, last uint64) error {
+	m, err := s.route.GetLastMsgForSubject(ctx, streams.Rules)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the rules in ROUTE: %w", err)
+	}
+	if m.Sequence >= last {
+		return nil // a later round
+	}
+	_, err = s.purge(ctx, s.route, streams.Rules, m.Sequence)
+	return err
 }

@@ -2,7 +2,11 @@ package router_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
 
 	"vestnik/internal/clock"
 	"vestnik/internal/router"
@@ -114,3 +118,39 @@ func (w *world) cutRoute(n int) {
 		}
 	}
 }
+
+// A router that waits for events notices at once that ROUTE refuses.
+func TestRefusalIsNoticedAtOnce(t *testing.T) {
+	w := newWorld(t)
+	opts, set := w.options(groupRules)
+	told := make(chan time.Time, 100)
+	opts.Log = zerolog.New(writerFunc(func(b []byte) (int, error) {
+		if strings.Contains(string(b), "routing interrupted") {
+			select {
+			case told <- time.Now():
+			default:
+			}
+		}
+		return len(b), nil
+	}))
+	w.start(router.New(w.nc, set, opts))
+	w.send("plain")
+	w.want("rt.rules", "out.uralsib.normal.00000040.normal 1")
+	w.limitRoute(w.routeBytes() + 100)
+	began := time.Now()
+	w.send("plain")
+	select {
+	case at := <-told:
+		if d := at.Sub(began); d > 400*time.Millisecond {
+			t.Errorf("noticed after %s", d)
+		}
+	case <-time.After(5 * time.Second):
+		t.Fatal("not noticed")
+	}
+	w.limitRoute(1 << 28)
+	w.want("rt.rules", "out.uralsib.normal.00000040.normal 1", "out.uralsib.normal.00000040.normal 2")
+}
+
+type writerFunc func(b []byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }

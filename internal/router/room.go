@@ -11,7 +11,8 @@ import (
 )
 
 // room watches how full ROUTE is. The router stops at 90 %: so EVENTS fills, so
-// intake answers code 6 (DESIGN 3). The rest is for what rules let go.
+// intake answers code 6 (DESIGN 3). The rest is for what rules let go. That is the last
+// line: the edge closes intake earlier (package gate).
 type room struct {
 	max  int64
 	next time.Time
@@ -22,7 +23,7 @@ const roomEvery = 200 * time.Millisecond
 
 func (r *room) set(info *jetstream.StreamInfo) {
 	r.max = info.Config.MaxBytes
-	r.full = r.max > 0 && int64(info.State.Bytes) > r.max/10*9
+	r.full = r.max > 0 && int64(info.State.Bytes) > r.max/100*streams.RouteStopped
 	r.next = time.Now().Add(roomEvery)
 }
 

@@ -128,6 +128,7 @@ func (s *session) loop(ctx, up context.Context) error {
 				return err
 			}
 		case <-timer.C:
+		case <-s.w.broke:
 		case q := <-s.reload:
 			err := s.change(up, q.set)
 			q.done <- err
@@ -151,7 +152,7 @@ func (s *session) loop(ctx, up context.Context) error {
 }
 
 func (s *session) arm(t *time.Timer) {
-	wait := time.Second // a look at refusals at least so often
+	wait := time.Second // a look at the clock, which may be set, at least so often
 	if due, ok := s.book.Next(); ok {
 		wait = min(wait, max(due-s.opts.Now().Run, 0))
 	}

@@ -32,6 +32,7 @@ type writer struct {
 	at    time.Time // the last answer
 	err   error
 	then  []then
+	broke chan struct{} // closed with the first refusal
 }
 
 // then is what is done when ROUTE has taken a message.
@@ -42,7 +43,7 @@ type then struct {
 
 // newWriter begins behind last, the last sequence of ROUTE.
 func newWriter(nc *nats.Conn, last uint64) (*writer, error) {
-	w := &writer{nc: nc, inbox: nc.NewInbox(), next: last + 1, first: true, acked: last, at: time.Now()}
+	w := &writer{nc: nc, inbox: nc.NewInbox(), next: last + 1, first: true, acked: last, at: time.Now(), broke: make(chan struct{})}
 	w.moved = sync.NewCond(&w.mu)
 	sub, err := nc.Subscribe(w.inbox, w.answer)
 	if err != nil {
@@ -156,6 +157,7 @@ func (w *writer) answer(m *nats.Msg) {
 func (w *writer) fail(err error) {
 	if w.err == nil {
 		w.err = err
+		close(w.broke)
 	}
 }
 

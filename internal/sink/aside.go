@@ -14,14 +14,30 @@ type aside struct {
 	seq      uint64        // of the message in DONE; 0 = not recorded yet
 	attempts int           // all
 	tries    int           // rejections, which the schedule counts
+	bytes    int           // of the whole event in DONE
 	next     time.Duration // as clock.Moment's Run
 	index    int           // in the heap, -1 = not there
 }
 
 // asides are the events set aside, by the time of the next try.
 type asides struct {
-	byID map[string]*aside
-	heap asideHeap
+	byID  map[string]*aside
+	heap  asideHeap
+	bytes int // of all
+	max   int // bytes that DONE has room for
+}
+
+// maxAside bounds how many events may be set aside at once: the loop looks at all of
+// them now and then.
+const maxAside = 20_000
+
+// asideShare: all that a sink has set aside may take such a part of DONE. It is
+// written anew at every try, and other sinks have theirs.
+const asideShare = 8
+
+// full tells whether there is room for no more.
+func (s *asides) full() bool {
+	return len(s.byID) >= maxAside || s.max > 0 && s.bytes >= s.max
 }
 
 // put notes an outcome aside that DONE holds in message seq, to be tried again at next.
@@ -34,7 +50,8 @@ func (s *asides) put(o streams.Outcome, seq uint64, next time.Duration) {
 		a = &aside{id: o.ID, terminal: o.Terminal, index: -1}
 		s.byID[o.ID] = a
 	}
-	a.seq, a.attempts, a.tries = seq, o.Attempts, o.Tries
+	s.bytes += len(o.Event) - a.bytes
+	a.seq, a.attempts, a.tries, a.bytes = seq, o.Attempts, o.Tries, len(o.Event)
 	s.later(a, next)
 }
 
@@ -55,6 +72,7 @@ func (s *asides) drop(id string) {
 		return
 	}
 	delete(s.byID, id)
+	s.bytes -= a.bytes
 	if a.index >= 0 {
 		heap.Remove(&s.heap, a.index)
 	}

@@ -12,7 +12,8 @@ type breaker struct {
 	backoff  Backoff
 	limit    int           // rejections in a row that are an outage too
 	rejected int           // in a row
-	failures int           // of the sink, in a row; 0 = it is not out
+	failures int           // in a row: the first and every probe; 0 = it is not out
+	steps    int           // of the schedule: failures that were not rejections
 	until    time.Duration // no request before, as clock.Moment's Run
 	since    clock.Moment
 	err      string
@@ -35,7 +36,7 @@ func (b *breaker) delivered(probe bool) bool {
 	if was && !probe {
 		return false
 	}
-	b.rejected, b.failures, b.err, b.rejects = 0, 0, "", false
+	b.rejected, b.failures, b.steps, b.err = 0, 0, 0, ""
 	return was
 }
 
@@ -44,24 +45,32 @@ func (b *breaker) delivered(probe bool) bool {
 func (b *breaker) failed(err error, probe bool, now clock.Moment, dice float64) {
 	switch {
 	case !b.open():
-		b.since, b.failures, b.until = now, 1, 0
+		b.since, b.failures, b.steps, b.until = now, 1, 1, 0
 	case probe:
 		b.failures++
+		b.steps++
 	}
 	b.err = err.Error()
-	pause := max(b.backoff.Next(b.failures, dice), RetryAfter(err)) // what was in flight never shortens it
+	pause := max(b.backoff.Next(b.steps, dice), RetryAfter(err)) // what was in flight never shortens it
 	if until := now.Run + pause; probe || until > b.until {
 		b.until = until
 	}
 }
 
 // refused notes a rejection. After limit of them in a row the sink is out
-// (SPEC 4); while it is out each probe that is refused lengthens the pause.
+// (SPEC 4). A probe that is refused tells that the sink is there, and the next one is for
+// another event: so it comes after the shortest pause, and a long run of bad events does
+// not stop the lane for days.
 func (b *breaker) refused(err error, probe bool, now clock.Moment, dice float64) {
 	b.rejected++
 	b.proven = true
-	if probe || !b.open() && b.rejected >= b.limit {
-		b.failed(err, probe, now, dice)
-		b.rejects = true
+	if !probe && (b.open() || b.rejected < b.limit) {
+		return
 	}
+	if b.failures++; b.failures == 1 {
+		b.since = now
+	}
+	b.err = err.Error()
+	b.rejects = true
+	b.until = now.Run + max(b.backoff.Next(1, dice), RetryAfter(err))
 }

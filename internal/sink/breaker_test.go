@@ -28,7 +28,9 @@ func TestBreaker(t *testing.T) {
 		{"the probe fails", func() { b.failed(down, true, now, 0.5) }, true, 2 * time.Second},
 		{"again", func() { b.failed(down, true, now, 0.5) }, true, 4 * time.Second},
 		{"with Retry-After", func() { b.failed(After(down, time.Minute), true, now, 0.5) }, true, time.Minute},
-		{"the probe is rejected", func() { b.refused(bad, true, now, 0.5) }, true, 16 * time.Second},
+		{"the probe is rejected", func() { b.refused(bad, true, now, 0.5) }, true, 1100 * time.Millisecond},
+		{"and the next", func() { b.refused(bad, true, now, 0.5) }, true, 1100 * time.Millisecond},
+		{"the one after that fails", func() { b.failed(down, true, now, 0.5) }, true, 16 * time.Second},
 		{"the probe succeeds", func() { b.delivered(true) }, false, 0},
 		{"nine rejections", func() {
 			for range 9 {

@@ -36,10 +36,19 @@ func (s *session) dispatch() {
 }
 
 // probe sends one request while the sink is out: the oldest event of the highest
-// lane (SPEC 4).
+// lane (SPEC 4). If that cannot be set aside for lack of room, every other probe is for
+// an event that was: the first that the sink takes makes room.
 func (s *session) probe(now clock.Moment) {
 	if s.flying > 0 || now.Run < s.breaker.until {
 		return
+	}
+	if s.asides.full() {
+		if s.probes++; s.probes%2 == 0 {
+			if it := s.asideItem(now); it != nil {
+				s.start([]*item{it}, true)
+				return
+			}
+		}
 	}
 	for i := range s.lanes {
 		if it := s.unexpired(i, now); it != nil {

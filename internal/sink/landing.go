@@ -3,6 +3,7 @@ package sink
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"vestnik/internal/clock"
@@ -26,6 +27,9 @@ func (s *session) landed(r result) {
 		for _, it := range r.items { // which of them it was shows when each goes alone
 			it.release = ""
 		}
+	case IsRejected(r.err) && r.items[0].aside == nil && s.asides.full():
+		r.err = fmt.Errorf("%w (no room to set it aside: %d events are)", r.err, len(s.asides.byID))
+		s.failed(r)
 	case IsRejected(r.err):
 		s.refused(r)
 	default:

@@ -133,7 +133,7 @@ func (r *recorder) message() (*nats.Msg, []streams.Outcome, error) {
 // publish tries until DONE has the message: until then nothing more is
 // delivered than is already in flight.
 func (r *recorder) publish(ctx context.Context, js jetstream.JetStream, m *nats.Msg) (uint64, error) {
-	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		try, cancel := context.WithTimeout(ctx, recordTimeout)
 		ack, err := js.PublishMsg(try, m, jetstream.WithRetryAttempts(0))
 		cancel()

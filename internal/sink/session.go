@@ -38,6 +38,7 @@ type session struct {
 	known    map[string]known // from DONE, of events still to be met in ROUTE
 	share    Share
 	turn     int // requests since the last one for an event set aside
+	probes   int // while there is no room for more events set aside
 	limiter  *rate.Limiter
 	said     time.Time // when Stats were told last
 	stale    bool      // they are older than the state
@@ -97,6 +98,7 @@ func (s *session) work(ctx context.Context) (err error) {
 	if err := streams.AwaitWhole(ctx, s.js); err != nil {
 		return err
 	}
+	s.asides.max = int(s.done.CachedInfo().Config.MaxBytes / asideShare)
 	if err := s.recall(ctx); err != nil {
 		return err
 	}

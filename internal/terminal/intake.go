@@ -32,13 +32,21 @@ func (s *Server) judge(ctx context.Context, c *conn, sig signature, body []byte)
 	case s.paused.Load(): // SPEC 4: --intake answers events with code 7
 		err = code.New(code.Paused, "intake is paused")
 	default:
-		e, err = s.record(ctx, sig, doc, body)
+		e, err = s.take(ctx, sig, doc, body)
 	}
 	if err != nil {
 		return s.refusal(c, sig.name, e, err)
 	}
 	s.log.Debug().Str("atm", e.Terminal).Str("event", e.ID).Int("code", 0).Stringer("remote", c.RemoteAddr()).Msg("event stored")
 	return verdict{code.OK, sig.done, false}
+}
+
+// take records the event, unless the store is full of undelivered ones (SPEC 4: code 6).
+func (s *Server) take(ctx context.Context, sig signature, doc proatm.Document, body []byte) (*event.Event, error) {
+	if why := s.full.Load(); why != nil {
+		return nil, why
+	}
+	return s.record(ctx, sig, doc, body)
 }
 
 // record makes the event and has it recorded.

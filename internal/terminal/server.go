@@ -42,6 +42,7 @@ type Server struct {
 	known  map[[frame.SignatureSize]byte]signature
 	conns  *registry
 	paused atomic.Bool
+	full   atomic.Pointer[code.Error]
 	count  counters
 
 	refusals rate.Sometimes // logs of refused addresses
@@ -93,6 +94,13 @@ func (s *Server) SetPaused(on bool) { s.paused.Store(on) }
 
 // Paused tells whether intake is paused.
 func (s *Server) Paused() bool { return s.paused.Load() }
+
+// SetFull says that the store is full and what events are answered with until
+// SetFull(nil) (SPEC 4).
+func (s *Server) SetFull(why *code.Error) { s.full.Store(why) }
+
+// Full is what SetFull said last, nil if there is room.
+func (s *Server) Full() *code.Error { return s.full.Load() }
 
 // Serve takes connections from ln until ctx ends or ln is closed, and returns
 // when the last connection is done: after ctx has ended, answers owed are given
