@@ -52,7 +52,8 @@ func TestRetryAfterForms(t *testing.T) {
 
 // An outage of a week with a probe that is answered now 503, now 429 with a wish,
 // now 422: no pause is shorter than the schedule's nor, but for a wish, longer than
-// five minutes; and one success ends it.
+// five minutes; a rejection, after which the next event is tried, counts as the schedule's
+// first; and one success ends it.
 func TestScheduleOverAWeek(t *testing.T) {
 	t.Parallel()
 	rng := rand.New(rand.NewPCG(3, 0))
@@ -60,12 +61,13 @@ func TestScheduleOverAWeek(t *testing.T) {
 	now := clock.Moment{Wall: time.Unix(1e9, 0)}
 	b.failed(errors.New("HTTP 503"), false, now, rng.Float64())
 	wish := time.Duration(0)
+	steps, next := 1, 1 // failures that are the sink's own; what the pause goes by
 	for failures := 1; now.Run < 7*24*time.Hour; failures++ {
 		if b.failures != failures {
 			t.Fatalf("%d failures counted, want %d", b.failures, failures)
 		}
 		pause := b.until - now.Run
-		low, top := max(RetrySchedule.Next(failures, 0), wish), max(RetrySchedule.Next(failures, 1), wish)
+		low, top := max(RetrySchedule.Next(next, 0), wish), max(RetrySchedule.Next(next, 1), wish)
 		if pause < low || pause > top {
 			t.Fatalf("failure %d: a pause of %s, want %s to %s", failures, pause, low, top)
 		}
@@ -73,11 +75,15 @@ func TestScheduleOverAWeek(t *testing.T) {
 		if hour := int(now.Run / time.Hour); hour%24 == 5 { // somebody sets the clock, every day
 			now.Wall = now.Wall.Add(time.Duration(rng.IntN(49)-24) * time.Hour)
 		}
-		wish = 0
+		wish, next = 0, 1
 		switch rng.IntN(3) {
 		case 0:
+			steps++
+			next = steps
 			b.failed(errors.New("HTTP 503"), true, now, rng.Float64())
 		case 1:
+			steps++
+			next = steps
 			wish = time.Duration(rng.IntN(600)) * time.Second
 			b.failed(After(errors.New("HTTP 429"), wish), true, now, rng.Float64())
 		case 2:
