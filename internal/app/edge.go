@@ -63,11 +63,16 @@ func RunEdge(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready 
 	if err != nil {
 		return err
 	}
-	log.Info().Str("terminal", ln.Addr().String()).Str("nats", e.broker.ClientURL()).Str("store", e.broker.Dir).
+	secure, err := openTLS(ctx, cfg.Terminal.TLS, log)
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	log.Info().Str("terminal", ln.Addr().String()).Str("terminal_tls", secure.addr()).Str("nats", e.broker.ClientURL()).Str("store", e.broker.Dir).
 		Str("atm", cfg.ATM).Strs("hosted", cfg.Run).Msg("ready")
 	ready(Serving{ln.Addr(), e.broker.ClientURL(), e.broker.Connect})
 	parts := []func(context.Context) error{
-		func(ctx context.Context) error { return e.server.Serve(ctx, ln) },
+		func(ctx context.Context) error { return e.server.Serve(ctx, secure.beside(ln)...) },
+		secure.run,
 		e.pauses,
 		e.tellLoss,
 		func(ctx context.Context) error { return e.control(ctx, stop) },

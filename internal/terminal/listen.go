@@ -2,6 +2,7 @@ package terminal
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -26,4 +27,13 @@ func Listen(ctx context.Context, addr string) (net.Listener, error) {
 		return nil, fmt.Errorf("listen on %s: %w (a port below 1024? see terminal.listen)", addr, syscall.EACCES)
 	}
 	return nil, fmt.Errorf("listen on %s (see terminal.listen): %w", addr, err)
+}
+
+// ListenTLS opens the port for connections with a certificate.
+func ListenTLS(ctx context.Context, addr string, config *tls.Config) (net.Listener, error) {
+	ln, err := Listen(ctx, addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen_tls: %w", err)
+	}
+	return tls.NewListener(ln, config), nil
 }
