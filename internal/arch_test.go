@@ -23,7 +23,7 @@ var rows = [][]string{
 	{"internal/cli", "deploy"},
 	{"internal/sink/uralsib", "internal/sink/proxima", "internal/sink/sinktest"},
 	{"internal/broker", "internal/terminal", "internal/journal", "internal/router", "internal/keeper", "internal/ledger",
-		"internal/sink", "internal/sink/httpclient", "internal/control", "internal/config", "internal/simulate"},
+		"internal/sink", "internal/guard", "internal/sink/httpclient", "internal/control", "internal/config", "internal/simulate"},
 	{"internal/hold"},
 	{"streams", "internal/rules", "internal/rules/rulestest", "internal/proatm"},
 	{"internal/event", "internal/frame"},

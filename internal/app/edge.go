@@ -18,6 +18,7 @@ import (
 	"vestnik/internal/control"
 	"vestnik/internal/event"
 	"vestnik/internal/frame"
+	"vestnik/internal/guard"
 	"vestnik/internal/journal"
 	"vestnik/internal/proatm"
 	"vestnik/internal/terminal"
@@ -73,6 +74,9 @@ func RunEdge(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready 
 	parts := []func(context.Context) error{
 		func(ctx context.Context) error { return e.server.Serve(ctx, secure.beside(ln)...) },
 		secure.run,
+		func(ctx context.Context) error {
+			return guard.Serve(ctx, e.nc, e.js, log.With().Str("part", "guard").Logger())
+		},
 		e.pauses,
 		e.tellLoss,
 		func(ctx context.Context) error { return e.control(ctx, stop) },

@@ -23,7 +23,7 @@ import (
 
 // Router runs the router and the keeper until ctx ends.
 func Router(ctx context.Context, cfg *config.Config, log zerolog.Logger) error {
-	return runRouter(ctx, cfg, log, place{connect: remote(cfg, log)})
+	return runRouter(ctx, cfg, log, place{connect: remote(cfg, log), api: cfg.NATS.APIPrefix})
 }
 
 func runRouter(ctx context.Context, cfg *config.Config, log zerolog.Logger, at place) error {
@@ -39,7 +39,7 @@ func runRouter(ctx context.Context, cfg *config.Config, log zerolog.Logger, at p
 		return err
 	}
 	defer nc.Close()
-	js, err := jetstream.New(nc)
+	js, err := streams.JetStream(nc, at.api)
 	if err != nil {
 		return startErr("router", err)
 	}
@@ -50,7 +50,7 @@ func runRouter(ctx context.Context, cfg *config.Config, log zerolog.Logger, at p
 	for _, s := range cfg.Terminal.Signatures {
 		signatures[s.Name] = s.Sinks
 	}
-	r := router.New(nc, set, router.Options{Signatures: signatures, Load: load, Events: at.feeds.events, Queues: at.feeds.queues, Log: log})
+	r := router.New(nc, set, router.Options{API: at.api, Signatures: signatures, Load: load, Events: at.feeds.events, Queues: at.feeds.queues, Log: log})
 	k := keeper.New(js, r, keeper.Options{Sinks: cfg.SinkNames(), KeepAge: cfg.Store.KeepAge, KeepBytes: cfg.Store.KeepBytes,
 		DiscardLow: cfg.Store.WhenFull == "discard_low", PurgeOnStart: cfg.Store.PurgeDeliveredOnStart,
 		SyncInterval: broker.SyncInterval(), Log: log.With().Str("part", "keeper").Logger()})

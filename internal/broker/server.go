@@ -24,9 +24,10 @@ func SyncInterval() time.Duration { return syncInterval }
 
 // Server is an embedded nats-server with JetStream, synced always.
 type Server struct {
-	s    *server.Server
-	lock *flock.Flock
-	Dir  string // the store
+	s     *server.Server
+	login []nats.Option // of connections inside the process
+	lock  *flock.Flock
+	Dir   string // the store
 }
 
 // Options for Start.
@@ -48,6 +49,10 @@ func Start(o Options) (*Server, error) {
 		}
 	}
 	harden(opts, o)
+	login, err := ownLogin(opts, o.File)
+	if err != nil {
+		return nil, err
+	}
 	lock, err := lockStore(opts.StoreDir)
 	if err != nil {
 		return nil, err
@@ -57,7 +62,7 @@ func Start(o Options) (*Server, error) {
 		_ = lock.Unlock()
 		return nil, err
 	}
-	return &Server{s: s, lock: lock, Dir: opts.StoreDir}, nil
+	return &Server{s: s, login: login, lock: lock, Dir: opts.StoreDir}, nil
 }
 
 func harden(opts *server.Options, o Options) {
@@ -133,7 +138,8 @@ func (s *Server) Close() {
 
 // Connect opens a connection inside the process.
 func (s *Server) Connect(name string, opts ...nats.Option) (*nats.Conn, error) {
-	nc, err := nats.Connect("", append([]nats.Option{nats.InProcessServer(s.s), nats.Name(name), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1)}, opts...)...)
+	own := append([]nats.Option{nats.InProcessServer(s.s), nats.Name(name), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1)}, s.login...)
+	nc, err := nats.Connect("", append(own, opts...)...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the embedded NATS server: %w", err)
 	}

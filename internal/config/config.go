@@ -64,12 +64,13 @@ type Signature struct {
 
 // NATS says how to reach the broker (router, sinks, vestnik).
 type NATS struct {
-	URL   string // default nats://127.0.0.1:4222
-	Creds string // credentials file
-	Certs string // folder with ca.pem, and <program>.pem and .key for each program
-	CA    string // instead of the folder's, as the next two
-	Cert  string
-	Key   string
+	URL       string // default nats://127.0.0.1:4222
+	Creds     string // credentials file
+	APIPrefix string // of JetStream's requests, default $JS.API
+	Certs     string // folder with ca.pem, and <program>.pem and .key for each program
+	CA        string // instead of the folder's, as the next two
+	Cert      string
+	Key       string
 }
 
 // Sinks holds the settings of each sink by name; nil = not configured, events

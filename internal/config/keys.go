@@ -93,6 +93,7 @@ func listenTLS(t *ListenTLS) []setting {
 func nats(n *NATS) []setting {
 	return []setting{
 		is("url", text(&n.URL, servers)),
+		is("api_prefix", text(&n.APIPrefix, printable)),
 		is("certs", file(&n.Certs)),
 		is("creds", file(&n.Creds)),
 		is("ca", file(&n.CA)),

@@ -109,7 +109,7 @@ func TestShippedFileShowsTheDefaults(t *testing.T) {
 
 // examples have no default.
 var examples = []string{
-	"CommandsFolder", "Log.Format", "NATS.CA", "NATS.Cert", "NATS.Certs", "NATS.Creds", "NATS.Key", "Rules", "Server",
+	"CommandsFolder", "Log.Format", "NATS.APIPrefix", "NATS.CA", "NATS.Cert", "NATS.Certs", "NATS.Creds", "NATS.Key", "Rules", "Server",
 	"Sinks.Proxima.CA", "Sinks.Uralsib.CA", "Terminal.AllowPlainEvents",
 	"Terminal.TLS.CA", "Terminal.TLS.Cert", "Terminal.TLS.Key", "Terminal.TLS.Listen",
 }

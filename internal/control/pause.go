@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -71,11 +73,11 @@ func ClearPause(ctx context.Context, js jetstream.JetStream, sink string) error 
 	}
 	keys := []string{key(sink)}
 	if sink == "" {
-		if keys, err = kv.Keys(ctx); errors.Is(err, jetstream.ErrNoKeysFound) {
-			return nil
-		} else if err != nil {
+		stored, _, err := readStored(ctx, js)
+		if err != nil {
 			return fmt.Errorf("resume: %w", err)
 		}
+		keys = slices.Sorted(maps.Keys(stored))
 	}
 	for _, k := range keys {
 		if err := kv.Delete(ctx, k); err != nil {
@@ -87,14 +89,12 @@ func ClearPause(ctx context.Context, js jetstream.JetStream, sink string) error 
 
 // ReadPauses are the pauses in force now.
 func ReadPauses(ctx context.Context, js jetstream.JetStream) (Pauses, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var got Pauses
-	err := WatchPauses(ctx, js, func(p Pauses) { got = p; cancel() })
-	if errors.Is(err, context.Canceled) {
-		err = nil
+	stored, _, err := readStored(ctx, js)
+	if err != nil {
+		return Pauses{}, err
 	}
-	return got, err
+	p, _ := inForce(stored, time.Now())
+	return p, nil
 }
 
 func bucket(ctx context.Context, js jetstream.JetStream) (jetstream.KeyValue, error) {
@@ -108,51 +108,78 @@ func bucket(ctx context.Context, js jetstream.JetStream) (jetstream.KeyValue, er
 	return kv, nil
 }
 
+// The bucket is read as a stream, by pull requests: the library's watcher has messages
+// delivered to a subject of its own, a right that sinks do not have (package guard).
+const stored, prefix = "KV_" + streams.Control, "$KV." + streams.Control + "."
+
+// readStored reads all pauses, ended ones too, and up to which message that is.
+func readStored(ctx context.Context, js jetstream.JetStream) (map[string]*Pause, uint64, error) {
+	if _, err := bucket(ctx, js); err != nil {
+		return nil, 0, err
+	}
+	all, last := map[string]*Pause{}, uint64(0)
+	err := streams.Scan(ctx, js, stored, streams.From{}, func(m jetstream.Msg) error {
+		note(all, m)
+		last = streams.Seq(m)
+		return nil
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("read %s: %w", streams.Control, err)
+	}
+	return all, last, nil
+}
+
 // WatchPauses calls changed with the pauses in force: once at the beginning, at
 // each change, and when one ends by itself; until ctx ends.
 func WatchPauses(ctx context.Context, js jetstream.JetStream, changed func(Pauses)) error {
-	kv, err := bucket(ctx, js)
+	all, last, err := readStored(ctx, js)
 	if err != nil {
 		return err
 	}
-	w, err := kv.WatchAll(ctx)
-	if err != nil {
-		return fmt.Errorf("watch %s: %w", streams.Control, err)
-	}
-	defer func() { _ = w.Stop() }() // the connection may be gone
-	stored := map[string]*Pause{}
+	ctx, cancel := context.WithCancel(ctx)
+	updates, failed := make(chan jetstream.Msg), make(chan error, 1)
+	go func() {
+		failed <- streams.Follow(ctx, js, stored, streams.From{Seq: last + 1}, func(m jetstream.Msg) error {
+			select {
+			case updates <- m:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+	}()
+	ended := false
+	defer func() {
+		cancel()
+		if !ended {
+			<-failed
+		}
+	}()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	for begun := false; ; {
+	for {
+		p, next := inForce(all, time.Now())
+		timer.Reset(next)
+		changed(p)
 		select {
-		case u, ok := <-w.Updates():
-			if !ok {
-				return fmt.Errorf("watch %s: ended", streams.Control)
-			}
-			if u == nil { // all that was stored has come
-				begun = true
-			} else {
-				note(stored, u)
-			}
+		case m := <-updates:
+			note(all, m)
 		case <-timer.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		if begun {
-			p, next := inForce(stored, time.Now())
-			timer.Reset(next)
-			changed(p)
+		case err := <-failed:
+			ended = true
+			return fmt.Errorf("watch %s: %w", streams.Control, err)
 		}
 	}
 }
 
-func note(stored map[string]*Pause, u jetstream.KeyValueEntry) {
+func note(all map[string]*Pause, m jetstream.Msg) {
 	var p Pause
-	if u.Operation() != jetstream.KeyValuePut || json.Unmarshal(u.Value(), &p) != nil {
-		delete(stored, u.Key())
+	key := strings.TrimPrefix(m.Subject(), prefix)
+	if m.Headers().Get("KV-Operation") != "" || json.Unmarshal(m.Data(), &p) != nil { // removed
+		delete(all, key)
 		return
 	}
-	stored[u.Key()] = &p
+	all[key] = &p
 }
 
 // inForce picks the pauses that have not ended, and says when to look again.
