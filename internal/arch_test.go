@@ -27,7 +27,7 @@ var rows = [][]string{
 	{"internal/hold"},
 	{"streams", "internal/rules", "internal/rules/rulestest", "internal/proatm"},
 	{"internal/event", "internal/frame"},
-	{"internal/code", "internal/certs"},
+	{"internal/code", "internal/certs", "internal/mask"},
 }
 
 // forTests are packages for tests: what is built into a program has no use for them.

@@ -26,6 +26,7 @@ func SyncInterval() time.Duration { return syncInterval }
 type Server struct {
 	s     *server.Server
 	login []nats.Option // of connections inside the process
+	log   zerolog.Logger
 	lock  *flock.Flock
 	Dir   string // the store
 }
@@ -62,7 +63,7 @@ func Start(o Options) (*Server, error) {
 		_ = lock.Unlock()
 		return nil, err
 	}
-	return &Server{s: s, login: login, lock: lock, Dir: opts.StoreDir}, nil
+	return &Server{s: s, login: login, log: o.Log, lock: lock, Dir: opts.StoreDir}, nil
 }
 
 func harden(opts *server.Options, o Options) {
@@ -138,7 +139,11 @@ func (s *Server) Close() {
 
 // Connect opens a connection inside the process.
 func (s *Server) Connect(name string, opts ...nats.Option) (*nats.Conn, error) {
-	own := append([]nats.Option{nats.InProcessServer(s.s), nats.Name(name), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1)}, s.login...)
+	wrong := func(_ *nats.Conn, _ *nats.Subscription, err error) {
+		s.log.Error().Err(err).Msg("NATS reports an error")
+	}
+	own := append([]nats.Option{nats.InProcessServer(s.s), nats.Name(name), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1),
+		nats.ErrorHandler(wrong)}, s.login...)
 	nc, err := nats.Connect("", append(own, opts...)...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the embedded NATS server: %w", err)

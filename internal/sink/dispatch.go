@@ -153,6 +153,8 @@ func (s *session) readAside(a *aside) (*item, error) {
 // outcomesAt reads a message of this sink in DONE. It does so as it reads all else, and
 // not by its number alone: with that right it could read other sinks' outcomes.
 func (s *session) outcomesAt(ctx context.Context, seq uint64) (list []streams.Outcome, err error) {
+	ctx, stop := streams.Connected(ctx, s.nc) // the loop waits for this
+	defer stop()
 	from := streams.From{Subjects: []string{streams.DoneSink(s.opts.Name)}, Seq: seq, Ahead: 1}
 	err = streams.Scan(ctx, s.js, streams.Done, from, func(m jetstream.Msg) error {
 		if streams.Seq(m) != seq {
