@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -28,7 +29,7 @@ func exposed(opts *server.Options, file string) error {
 		return nil
 	}
 	return fmt.Errorf("%s: %s is reached from other computers, but %s is missing: listen on 127.0.0.1, or see vestnik init --tls",
-		placeOf(file, "listen", "host", "net", "port"), net.JoinHostPort(opts.Host, fmt.Sprint(opts.Port)), strings.Join(missing, " and "))
+		placeOf(file, "listen", "host", "net", "port"), net.JoinHostPort(cmp.Or(opts.Host, "0.0.0.0"), fmt.Sprint(cmp.Or(opts.Port, server.DEFAULT_PORT))), strings.Join(missing, " and "))
 }
 
 // onlyHere tells a host that only this computer reaches; nothing is everything.

@@ -26,6 +26,7 @@ func SyncInterval() time.Duration { return syncInterval }
 type Server struct {
 	s     *server.Server
 	login []nats.Option // of connections inside the process
+	stop  func()        // of the look for changed certificates
 	log   zerolog.Logger
 	lock  *flock.Flock
 	Dir   string // the store
@@ -58,12 +59,17 @@ func Start(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	stop, err := renewing(opts, o.File, o.Log)
+	if err != nil {
+		return nil, errors.Join(err, lock.Unlock())
+	}
 	s, err := run(opts, o.Log)
 	if err != nil {
+		stop()
 		_ = lock.Unlock()
 		return nil, err
 	}
-	return &Server{s: s, login: login, log: o.Log, lock: lock, Dir: opts.StoreDir}, nil
+	return &Server{s: s, stop: stop, login: login, log: o.Log, lock: lock, Dir: opts.StoreDir}, nil
 }
 
 func harden(opts *server.Options, o Options) {
@@ -134,6 +140,7 @@ func run(opts *server.Options, log zerolog.Logger) (*server.Server, error) {
 func (s *Server) Close() {
 	s.s.Shutdown()
 	s.s.WaitForShutdown()
+	s.stop()
 	_ = s.lock.Unlock()
 }
 

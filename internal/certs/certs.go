@@ -15,7 +15,7 @@ import (
 // Files of a server that asks its clients for certificates, in PEM.
 type Files struct {
 	Cert, Key string
-	CA        string // whose clients are let in
+	CA        string // whose clients are let in, "" = nobody is asked
 }
 
 // set is what a look at the files gave.
@@ -33,11 +33,11 @@ func (f Files) read() (*set, error) {
 	if err != nil {
 		return nil, err
 	}
-	pool, err := Pool(f.CA)
-	if err != nil {
-		return nil, err
+	s := &set{cert: cert}
+	if f.CA != "" {
+		s.pool, err = Pool(f.CA)
 	}
-	return &set{cert, pool}, nil
+	return s, err
 }
 
 // Pair reads a certificate with its key, and refuses one that has expired.

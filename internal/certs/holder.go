@@ -52,6 +52,20 @@ func (h *Holder) config() *tls.Config {
 	}
 }
 
+// Into has another's configuration of a listener take what is in force at each
+// handshake, and leaves the rest of it as it is.
+func (h *Holder) Into(base *tls.Config) {
+	plain := base.Clone()
+	base.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		s, now := h.set.Load(), plain.Clone()
+		now.Certificates = []tls.Certificate{s.cert}
+		if s.pool != nil {
+			now.ClientCAs = s.pool
+		}
+		return now, nil
+	}
+}
+
 // Run takes changed files until ctx ends. It returns nil.
 func (h *Holder) Run(ctx context.Context) error {
 	tick := time.NewTicker(lookEvery)
