@@ -35,6 +35,10 @@ func randomAct(r *rand.Rand) act {
 	}
 	stream, tail := pick(r, randomStreams), pick(r, randomTails)
 	a := act{subject: pick(r, randomHeads) + pick(r, randomVerbs) + "." + stream + tail}
+	if r.IntN(3) == 0 { // nearly right
+		stream, tail = "ROUTE", ".spy.out.uralsib.>"
+		a.subject = pick(r, []string{apiPrefix, apiPrefix, "guard."}) + "CONSUMER.CREATE." + stream + tail
+	}
 	filter := strings.TrimPrefix(strings.TrimPrefix(tail, ".spy"), ".")
 	config := fmt.Sprintf(`"name":"spy","ack_policy":"none","mem_storage":true,"filter_subject":%q`, filter)
 	switch r.IntN(6) {
@@ -53,6 +57,8 @@ func randomAct(r *rand.Rand) act {
 	if a.body == "" {
 		a.body = fmt.Sprintf(`{"stream_name":%q,"config":{%s}}`, stream, config)
 	}
+	name := fmt.Sprintf("spy%d", r.IntN(1<<20)) // that of one that is there is refused
+	a.subject, a.body = strings.Replace(a.subject, "spy", name, 1), strings.Replace(a.body, "spy", name, 1)
 	return a
 }
 
