@@ -4,7 +4,7 @@ SHELL := bash
 TOOLS := PATH="$$(go env GOPATH)/bin:$$PATH"
 CORE := $$(go list ./... | grep -v /e2e$$)
 
-.PHONY: help check test race fuzz e2e crash outage bench build lint tools ci clean
+.PHONY: help check test race fuzz e2e crash outage rights bench build lint tools ci clean
 
 help: ## print this
 	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -35,6 +35,9 @@ crash: ## kill -9, long: ROUNDS=400, SEED=… repeats a run
 
 outage: ## a sink down for a whole minute
 	VESTNIK_LONG=1 go test -count=1 -v -run SinkDown ./internal/e2e
+
+rights: ## who may do what, with ROUNDS=200 times 500 acts at random, SEED=… repeats a run
+	VESTNIK_ROUNDS=$${ROUNDS:-200} VESTNIK_SEED=$$SEED go test -count=1 -timeout 30m -v -run 'Rights|Forbidden|Strangers|Secrets' ./internal/e2e
 
 bench: ## benchmarks, with the floor in the same run
 	go test -run '^$$' -bench . -benchmem $$(go list ./... | grep -v '/internal/bench$$')
