@@ -74,9 +74,7 @@ func RunEdge(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready 
 	parts := []func(context.Context) error{
 		func(ctx context.Context) error { return e.server.Serve(ctx, secure.beside(ln)...) },
 		secure.run,
-		func(ctx context.Context) error {
-			return guard.Serve(ctx, e.nc, e.js, log.With().Str("part", "guard").Logger())
-		},
+		e.guard.Run,
 		e.pauses,
 		e.tellLoss,
 		func(ctx context.Context) error { return e.control(ctx, stop) },
@@ -93,6 +91,7 @@ type edge struct {
 	js      jetstream.JetStream
 	journal *journal.Journal
 	server  *terminal.Server
+	guard   *guard.Guard
 	feeds   feeds
 	loss    string // what was found lost at the start, "" = nothing
 }
@@ -118,7 +117,13 @@ func openEdge(ctx context.Context, cfg *config.Config, log zerolog.Logger) (_ *e
 	if e.js, err = jetstream.New(e.nc); err != nil {
 		return nil, startErr("edge", err)
 	}
-	if err := e.events(ctx); err != nil {
+	if e.guard, err = guard.Open(e.nc, e.js, log.With().Str("part", "guard").Logger()); err != nil {
+		return nil, err
+	}
+	if err := control.Prepare(ctx, e.js); err != nil {
+		return nil, err
+	}
+	if err := e.events(ctx); err != nil { // others wait for EVENTS: what they need is there before
 		return nil, err
 	}
 	e.feeds = newFeeds(cfg)

@@ -114,11 +114,15 @@ const stored, prefix = "KV_" + streams.Control, "$KV." + streams.Control + "."
 
 // readStored reads all pauses, ended ones too, and up to which message that is.
 func readStored(ctx context.Context, js jetstream.JetStream) (map[string]*Pause, uint64, error) {
-	if _, err := bucket(ctx, js); err != nil {
-		return nil, 0, err
-	}
 	all, last := map[string]*Pause{}, uint64(0)
-	err := streams.Scan(ctx, js, stored, streams.From{}, func(m jetstream.Msg) error {
+	_, err := js.Stream(ctx, stored)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return all, 0, nil // nobody has paused anything
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("read %s: %w", streams.Control, err)
+	}
+	err = streams.Scan(ctx, js, stored, streams.From{}, func(m jetstream.Msg) error {
 		note(all, m)
 		last = streams.Seq(m)
 		return nil
@@ -129,9 +133,30 @@ func readStored(ctx context.Context, js jetstream.JetStream) (map[string]*Pause,
 	return all, last, nil
 }
 
+// Prepare makes the place of the pauses, if it is not there yet. It is the edge's to do:
+// others may not have the right.
+func Prepare(ctx context.Context, js jetstream.JetStream) error {
+	_, err := bucket(ctx, js)
+	return err
+}
+
+// prepared waits a moment for the edge to prepare; where there is none, at a hub, the
+// first who needs it does.
+func prepared(ctx context.Context, js jetstream.JetStream) error {
+	wait, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	if _, err := streams.Await(wait, js, stored); err == nil || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return Prepare(ctx, js)
+}
+
 // WatchPauses calls changed with the pauses in force: once at the beginning, at
 // each change, and when one ends by itself; until ctx ends.
 func WatchPauses(ctx context.Context, js jetstream.JetStream, changed func(Pauses)) error {
+	if err := prepared(ctx, js); err != nil {
+		return err
+	}
 	all, last, err := readStored(ctx, js)
 	if err != nil {
 		return err

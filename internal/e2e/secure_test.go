@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"vestnik/internal/simulate"
+	"vestnik/streams"
 )
 
 // A secured is a site as `vestnik init --tls` writes it: every program with a
@@ -170,6 +171,7 @@ func TestMainJobWithRights(t *testing.T) {
 	}
 	s.vestnik("resume")
 	confirmed(t, s.uralsib.Monitor, 35)
+	s.keeps()
 	s.vestnik("reload")
 	s.vestnik("check")
 	for _, args := range [][]string{{"status"}, {"status", "--json"}, {"queue"}, {"queue", "--json"}} {
@@ -182,6 +184,48 @@ func TestMainJobWithRights(t *testing.T) {
 		<-s.processes[name].ended
 	}
 	s.noViolation()
+}
+
+// keeps does what the keeper does once a minute, with the router's rights.
+func (s *secured) keeps() {
+	s.t.Helper()
+	nc, js := s.must("router")
+	own := wrap(s, "router", js)
+	for _, name := range []string{streams.Events, streams.Route, streams.Done} {
+		st, err := own.Stream(s.t.Context(), name)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if err := st.Purge(s.t.Context(), jetstream.WithPurgeSequence(2)); err != nil {
+			s.t.Errorf("purge %s: %v", name, err)
+		}
+		if cfg := st.CachedInfo().Config; name != streams.Events {
+			cfg.MaxBytes += 1 << 20
+			if st, err = own.UpdateStream(s.t.Context(), cfg); err != nil || st.CachedInfo().Config.MaxBytes != cfg.MaxBytes {
+				s.t.Errorf("raise the limit of %s: %v", name, err)
+			}
+		}
+	}
+	for subject, body := range map[string]string{streams.DoneMark("uralsib"): "{}", streams.DoneDiscarded("uralsib"): "[]"} {
+		if _, err := own.Publish(s.t.Context(), subject, []byte(body)); err != nil {
+			s.t.Errorf("write %s: %v", subject, err)
+		}
+	}
+	sink, _ := s.must("sink-uralsib")
+	heard, err := sink.SubscribeSync(streams.DoneDiscarded("uralsib"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := sink.Flush(); err != nil { // the server knows of it
+		s.t.Fatal(err)
+	}
+	if _, err := own.Publish(s.t.Context(), streams.DoneDiscarded("uralsib"), []byte("[]")); err != nil {
+		s.t.Error(err)
+	}
+	if _, err := heard.NextMsg(10 * time.Second); err != nil {
+		s.t.Errorf("the sink does not hear of events given up: %v", err)
+	}
+	nc.Close()
 }
 
 // confirmed waits for so many confirmations, whatever else arrived.

@@ -33,20 +33,30 @@ const answers = "_R_."
 // idle is how long a consumer may stay unused at most.
 const idle = 5 * time.Minute
 
-// Serve passes requests on until ctx ends.
-func Serve(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, log zerolog.Logger) error {
-	g := guard{nc: nc, js: js, log: log}
-	requests := make(chan *nats.Msg, 1024)
-	sub, err := nc.ChanSubscribe(streams.Guard+">", requests)
-	if err != nil {
-		return fmt.Errorf("guard of JetStream: %w", err)
+// Guard passes requests on. Make it with Open.
+type Guard struct {
+	nc       *nats.Conn
+	js       jetstream.JetStream
+	log      zerolog.Logger
+	requests chan *nats.Msg
+}
+
+// Open takes requests from now on; they wait for Run.
+func Open(nc *nats.Conn, js jetstream.JetStream, log zerolog.Logger) (*Guard, error) {
+	g := &Guard{nc: nc, js: js, log: log, requests: make(chan *nats.Msg, 1024)}
+	if _, err := nc.ChanSubscribe(streams.Guard+">", g.requests); err != nil { // until nc closes
+		return nil, fmt.Errorf("guard of JetStream: %w", err)
 	}
+	return g, nil
+}
+
+// Run passes requests on until ctx ends. It returns nil.
+func (g *Guard) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for range passing {
-		wg.Go(func() { g.work(ctx, requests) })
+		wg.Go(func() { g.work(ctx) })
 	}
 	wg.Wait()
-	_ = sub.Unsubscribe() // the connection may be gone
 	return nil
 }
 
@@ -56,10 +66,10 @@ const (
 	timeout = 5 * time.Second
 )
 
-func (g *guard) work(ctx context.Context, requests <-chan *nats.Msg) {
+func (g *Guard) work(ctx context.Context) {
 	for {
 		select {
-		case m := <-requests:
+		case m := <-g.requests:
 			g.pass(ctx, m)
 		case <-ctx.Done():
 			return
@@ -67,13 +77,7 @@ func (g *guard) work(ctx context.Context, requests <-chan *nats.Msg) {
 	}
 }
 
-type guard struct {
-	nc  *nats.Conn
-	js  jetstream.JetStream
-	log zerolog.Logger
-}
-
-func (g *guard) pass(ctx context.Context, m *nats.Msg) {
+func (g *Guard) pass(ctx context.Context, m *nats.Msg) {
 	subject := strings.TrimPrefix(m.Subject, streams.Guard)
 	if !strings.HasPrefix(m.Reply, answers) {
 		g.log.Warn().Str("request", subject).Msg("request without an answer's subject of the broker dropped")
@@ -96,7 +100,7 @@ func (g *guard) pass(ctx context.Context, m *nats.Msg) {
 }
 
 // judge returns the request that is passed on.
-func (g *guard) judge(ctx context.Context, subject []string, data []byte) ([]byte, error) {
+func (g *Guard) judge(ctx context.Context, subject []string, data []byte) ([]byte, error) {
 	switch {
 	case len(subject) >= 4 && subject[0] == "CONSUMER" && subject[1] == "CREATE":
 		return consumer(subject[2], subject[3], strings.Join(subject[4:], "."), data)
@@ -162,7 +166,7 @@ func stream(name string, data []byte) ([]byte, error) {
 }
 
 // limit passes a new limit of a stream that is there.
-func (g *guard) limit(ctx context.Context, name string, data []byte) ([]byte, error) {
+func (g *Guard) limit(ctx context.Context, name string, data []byte) ([]byte, error) {
 	if name != streams.Route && name != streams.Done {
 		return nil, fmt.Errorf("stream %s is not for others to change", name)
 	}
