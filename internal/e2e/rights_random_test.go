@@ -74,7 +74,7 @@ func TestForbiddenAtRandom(t *testing.T) {
 	for range 5 {
 		s.accept("URAL", exampleEvent)
 	}
-	eventually(t, 10*time.Second, say("all routed"), func() bool {
+	eventually(t, time.Minute, say("all routed"), func() bool {
 		return strings.Count(s.vestnik("queue", "--json"), `"state":"pending"`) == 12
 	})
 	before := s.store()
@@ -93,7 +93,7 @@ func TestForbiddenAtRandom(t *testing.T) {
 			t.Fatal(err)
 		}
 		own := streams.From{Subjects: []string{ownQueue(role)}}
-		eventually(t, 30*time.Second, say("%s is heard again", role), func() bool {
+		eventually(t, time.Minute, say("%s is heard again", role), func() bool {
 			return streams.Scan(t.Context(), wrap(s, role, js), streams.Route, own, func(jetstream.Msg) error { return nil }) == nil
 		})
 	}

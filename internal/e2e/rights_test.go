@@ -136,7 +136,7 @@ func TestForbidden(t *testing.T) {
 	for range 20 {
 		s.accept("URAL", exampleEvent)
 	}
-	eventually(t, 10*time.Second, func() string { return "20 events routed to both: " + s.vestnik("queue") }, func() bool {
+	eventually(t, time.Minute, func() string { return "20 events routed to both: " + s.vestnik("queue") }, func() bool {
 		return strings.Count(s.vestnik("queue", "--json"), `"state":"pending"`) == 42 // with the event that tells of the pause
 	})
 	before := s.store()
@@ -295,7 +295,7 @@ func (s *secured) eavesdrop() {
 		}
 	}
 	s.accept("URAL", exampleEvent)
-	eventually(s.t, 10*time.Second, say("the event routed"), func() bool {
+	eventually(s.t, time.Minute, say("the event routed"), func() bool {
 		return strings.Count(s.vestnik("queue", "--json"), `"state":"pending"`) == 44
 	})
 	mu.Lock()

@@ -116,7 +116,7 @@ func secrets(t *testing.T, target string) {
 	}
 	await(t, s.proxima.Monitor, 3)
 	if target != "" {
-		eventually(t, 20*time.Second, say("an attempt that failed"), func() bool {
+		eventually(t, time.Minute, say("an attempt that failed"), func() bool {
 			out := s.command("queue", "--sink", "uralsib", "--state", "failed,aside", "--json")
 			return strings.Contains(out, `"error"`)
 		})

@@ -153,7 +153,7 @@ func TestMainJobWithRights(t *testing.T) {
 
 	s.uralsib.Change(func(b *simulate.Behaviour) { b.Match = []simulate.Match{{Attr: "a", Text: "aside", Status: 400}} })
 	s.accept("URAL", event(33, "aside"))
-	eventually(t, 20*time.Second, say("no event set aside"), func() bool {
+	eventually(t, time.Minute, say("no event set aside"), func() bool {
 		return strings.Contains(s.vestnik("queue", "--sink", "uralsib", "--state", "aside"), "событие 33")
 	})
 	s.uralsib.Change(func(b *simulate.Behaviour) { b.Match = nil })
@@ -231,7 +231,7 @@ func (s *secured) keeps() {
 // confirmed waits for so many confirmations, whatever else arrived.
 func confirmed(t *testing.T, m *simulate.Monitor, n int) {
 	t.Helper()
-	eventually(t, 20*time.Second, func() string { return fmt.Sprintf("%d events confirmed, have %+v", n, m.Counts()) },
+	eventually(t, time.Minute, func() string { return fmt.Sprintf("%d events confirmed, have %+v", n, m.Counts()) },
 		func() bool { return m.Counts().Confirmed >= n })
 }
 
