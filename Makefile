@@ -4,7 +4,7 @@ SHELL := bash
 TOOLS := PATH="$$(go env GOPATH)/bin:$$PATH"
 CORE := $$(go list ./... | grep -v /e2e$$)
 
-.PHONY: help check test race fuzz e2e crash disk outage bench build lint tools ci clean hostile alerts health network clock power store-fixture damage full
+.PHONY: help check test race fuzz e2e crash disk outage bench build lint tools ci clean hostile alerts health network clock power store-fixture damage full rights
 
 help: ## print this
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -63,6 +63,9 @@ damage: ## random damage to the store's files: ROUNDS=200, SEED=… repeats a ru
 full: ## full stores, long: every case apart and hosted, then ROUNDS=20 at random, SEED=… repeats
 	VESTNIK_LONG=1 go test -count=1 -timeout 20m -v -run 'TestFull$$' ./internal/e2e
 	VESTNIK_ROUNDS=$${ROUNDS:-20} VESTNIK_SEED=$$SEED go test -count=1 -timeout 60m -v -run TestFullRounds ./internal/e2e
+
+rights: ## who may do what, with ROUNDS=200 times 500 acts at random, SEED=… repeats a run
+	VESTNIK_ROUNDS=$${ROUNDS:-200} VESTNIK_SEED=$$SEED go test -count=1 -timeout 30m -v -run 'Rights|Forbidden|Strangers|Secrets' ./internal/e2e
 
 bench: ## benchmarks, with the floor in the same run
 	go test -run '^$$' -bench . -benchmem $$(go list ./... | grep -v '/internal/bench$$')

@@ -11,7 +11,7 @@ const (
 	Rules  = "rules.xml"
 )
 
-// Files holds vestnik.conf, nats.conf and rules.xml.
+// Files holds vestnik.conf, nats.conf and rules.xml, and tls/nats.conf.
 //
-//go:embed vestnik.conf nats.conf rules.xml
+//go:embed vestnik.conf nats.conf rules.xml tls/nats.conf
 var Files embed.FS

@@ -7,8 +7,35 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
+
+// JetStream is the one of a connection, by another prefix of its requests where the
+// account imports it; "" = $JS.API.
+func JetStream(nc *nats.Conn, prefix string) (js jetstream.JetStream, err error) {
+	if prefix == "" {
+		js, err = jetstream.New(nc)
+	} else {
+		js, err = jetstream.NewWithAPIPrefix(nc, prefix)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("JetStream: %w", err)
+	}
+	return js, nil
+}
+
+// requests is the prefix of js' requests, with its last dot.
+func requests(js jetstream.JetStream) string {
+	o := js.Options()
+	switch {
+	case o.APIPrefix != "":
+		return strings.TrimSuffix(o.APIPrefix, ".") + "."
+	case o.Domain != "":
+		return "$JS." + o.Domain + ".API."
+	}
+	return jetstream.DefaultAPIPrefix
+}
 
 // EventsConfig is the edge's record of what terminals sent. It refuses when it
 // is full (SPEC 4: code 6) and only the keeper removes from it.

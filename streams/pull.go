@@ -56,7 +56,12 @@ func openPull(ctx context.Context, js jetstream.JetStream, stream string, from F
 func (p *pull) open(ctx context.Context) error {
 	p.drop()
 	cfg := jetstream.ConsumerConfig{AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1,
-		InactiveThreshold: pullIdle, HeadersOnly: p.from.Headers, FilterSubjects: p.from.Subjects}
+		InactiveThreshold: pullIdle, HeadersOnly: p.from.Headers}
+	if len(p.from.Subjects) == 1 {
+		cfg.FilterSubject = p.from.Subjects[0] // stands in the request's subject, too, where rights can see it
+	} else {
+		cfg.FilterSubjects = p.from.Subjects
+	}
 	if p.from.Seq > 1 {
 		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, p.from.Seq
 	}
@@ -156,7 +161,7 @@ func (p *pull) ask() error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", p.stream, err)
 	}
-	if err := p.nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+p.stream+"."+p.name, p.sub.Subject, req); err != nil {
+	if err := p.nc.PublishRequest(requests(p.js)+"CONSUMER.MSG.NEXT."+p.stream+"."+p.name, p.sub.Subject, req); err != nil {
 		return fmt.Errorf("read %s: %w", p.stream, err)
 	}
 	p.asked = ahead

@@ -22,6 +22,9 @@ const (
 	Control = "CONTROL" // key-value bucket
 )
 
+// Guard is the prefix of requests to JetStream that package guard judges.
+const Guard = "guard."
+
 // Lanes, highest first (SPEC 3).
 const (
 	High   = "high"

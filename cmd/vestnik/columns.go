@@ -8,6 +8,8 @@ import (
 
 	"golang.org/x/term"
 	"golang.org/x/text/width"
+
+	"vestnik/internal/mask"
 )
 
 // page is where tables are printed: how wide it is, and whether it has colours.
@@ -19,7 +21,7 @@ type page struct {
 
 // newPage cuts and colours for a terminal only, and never colours against NO_COLOR.
 func newPage(out io.Writer) page {
-	p := page{Writer: out, color: os.Getenv("NO_COLOR") == "" && colorTerminal(out)}
+	p := page{Writer: mask.Writer(out), color: os.Getenv("NO_COLOR") == "" && colorTerminal(out)}
 	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		if w, _, err := term.GetSize(int(f.Fd())); err == nil {
 			p.width = w
@@ -123,7 +125,9 @@ func cellsOf(r rune) int {
 	return 1
 }
 
-// clean keeps a text of a stranger from controlling the screen.
+// clean keeps a text of a stranger from controlling the screen, and card numbers from
+// being seen: before it is cut, for a part of one is none any more (SPEC 11).
 func clean(s string) string {
+	s = mask.Text(s)
 	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || !unicode.IsPrint(r) }), " ")
 }

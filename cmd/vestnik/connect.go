@@ -11,9 +11,11 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/synadia-io/orbit.go/natscontext"
 
+	"vestnik/internal/app"
 	"vestnik/internal/broker"
 	"vestnik/internal/cli"
 	"vestnik/internal/config"
+	"vestnik/streams"
 )
 
 // link is a command's connection to the broker.
@@ -47,14 +49,13 @@ func connect(cmd *cobra.Command) (*link, error) {
 	var l *link
 	switch {
 	case g.server != "":
-		l, err = dial(broker.Remote{URL: g.server}, "from --server or NATS_URL")
+		l, err = dial(broker.Remote{URL: g.server}, "", "from --server or NATS_URL")
 	case asksContext(cmd, g):
 		l, err = dialContext(g.context)
 	case cfg != nil:
-		n := cfg.NATS
-		l, err = dial(broker.Remote{URL: n.URL, Creds: n.Creds, CA: n.CA, Cert: n.Cert, Key: n.Key}, "from nats { url } of "+shown(cfg.File))
+		l, err = dial(app.Remote(cfg).As("operator", "observer"), cfg.NATS.APIPrefix, "from nats { url } of "+shown(cfg.File))
 	default:
-		l, err = dial(broker.Remote{URL: config.Default().NATS.URL}, "the default, for there is no "+cli.DefaultConfig+" here")
+		l, err = dial(broker.Remote{URL: config.Default().NATS.URL}, "", "the default, for there is no "+cli.DefaultConfig+" here")
 	}
 	if err != nil {
 		return nil, err
@@ -80,13 +81,13 @@ var once = []nats.Option{nats.NoReconnect(), nats.Timeout(3 * time.Second)}
 
 const clientName = "vestnik"
 
-func dial(r broker.Remote, from string) (*link, error) {
+func dial(r broker.Remote, api, from string) (*link, error) {
 	server := broker.Shown(r.URL)
 	nc, err := broker.Dial(r, clientName, once...)
 	if err != nil {
 		return nil, unreachable(server, from, err)
 	}
-	js, err := jetstream.New(nc)
+	js, err := streams.JetStream(nc, api)
 	return newLink(nc, js, server, err)
 }
 

@@ -77,7 +77,7 @@ func addGlobals(root *cobra.Command) {
 }
 
 func addCommands(root *cobra.Command) {
-	addGroup(root, "start", "Start here:", demoCommand(), initCommand(), checkCommand())
+	addGroup(root, "start", "Start here:", demoCommand(), initCommand(), certsCommand(), checkCommand())
 	addGroup(root, "look", "Look into a running system, and steer it:", statusCommand(), queueCommand(), pauseCommand(), resumeCommand(), reloadCommand(), stopCommand())
 	addGroup(root, "rules", "Rules:", rulesCommand())
 	addGroup(root, "try", "Try things out:", sendCommand(), simulateCommand())

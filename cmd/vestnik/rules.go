@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vestnik/internal/mask"
 	"vestnik/internal/rules"
 )
 
@@ -31,7 +32,7 @@ func rulesCheckCommand() *cobra.Command {
 		Args:         cobra.MinimumNArgs(1),
 		SilenceUsage: true, SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return checkRules(cmd.OutOrStdout(), args, verbose)
+			return checkRules(mask.Writer(cmd.OutOrStdout()), args, verbose)
 		},
 	}
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "print the rules too")

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"vestnik/internal/config"
+	"vestnik/internal/mask"
 	"vestnik/internal/proatm"
 	"vestnik/internal/rules"
 )
@@ -67,7 +68,7 @@ func explainRules(out io.Writer, rulesFile, eventFile string, f explainFlags) er
 	if f.json {
 		return printExplanationJSON(out, x, sinks)
 	}
-	printExplanation(out, x, sinks)
+	printExplanation(mask.Writer(out), x, sinks)
 	return nil
 }
 

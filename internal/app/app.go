@@ -43,6 +43,7 @@ func together(ctx context.Context, parts ...func(context.Context) error) error {
 // place is where a part runs.
 type place struct {
 	connect connector
+	api     string       // prefix of JetStream's requests
 	feeds   feeds        // short cuts, where the edge hosts it
 	hosted  bool         // by an edge, with which it ends
 	renewal *cli.Renewal // of the process, nil where hosted
@@ -85,13 +86,20 @@ func (p place) stopper(stop func()) func() {
 type connector func(ctx context.Context, name string) (*nats.Conn, error)
 
 func remote(cfg *config.Config, log zerolog.Logger) connector {
-	r := broker.Remote{URL: cfg.NATS.URL, Creds: cfg.NATS.Creds, CA: cfg.NATS.CA, Cert: cfg.NATS.Cert, Key: cfg.NATS.Key}
+	r := Remote(cfg)
 	return func(ctx context.Context, name string) (*nats.Conn, error) {
+		wrong := nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { log.Error().Err(err).Msg("NATS reports an error") })
 		waiting := func(err error) { log.Warn().Err(err).Msg("waiting for the broker") }
 		told := nats.ReconnectHandler(func(*nats.Conn) { log.Info().Str("url", broker.Shown(r.URL)).Msg("connected to NATS again") })
 		lost := nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { log.Warn().Err(err).Msg("connection to NATS lost") })
-		return broker.DialWait(ctx, r, name, waiting, told, lost)
+		return broker.DialWait(ctx, r.As(name), name, waiting, told, lost, wrong)
 	}
+}
+
+// Remote is how a configuration's programs reach the broker.
+func Remote(cfg *config.Config) broker.Remote {
+	n := cfg.NATS
+	return broker.Remote{URL: n.URL, Creds: n.Creds, CA: n.CA, Cert: n.Cert, Key: n.Key, Certs: n.Certs}
 }
 
 // Program is what every program tells of itself in its status.

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 
@@ -81,12 +82,16 @@ func runEdge(ctx context.Context, cfg *config.Config, log zerolog.Logger, r *cli
 	if err != nil {
 		return err
 	}
-	log.Info().Str("terminal", ln.Addr().String()).Str("nats", first.broker.ClientURL()).Str("store", first.broker.Dir).
+	secure, err := openTLS(ctx, cfg.Terminal.TLS, ports, log)
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	log.Info().Str("terminal", ln.Addr().String()).Str("terminal_tls", secure.addr()).Str("nats", first.broker.ClientURL()).Str("store", first.broker.Dir).
 		Str("atm", cfg.ATM).Strs("hosted", cfg.Run).Msg("ready")
 	r.Ready()
 	ports.Tidy()
 	ready(Serving{ln.Addr(), first.broker.ClientURL(), e.line.connect, e.disk})
-	parts := []func(context.Context) error{func(ctx context.Context) error { return e.server.Serve(ctx, ln) }}
+	parts := []func(context.Context) error{func(ctx context.Context) error { return e.server.Serve(ctx, secure.beside(ln)...) }, secure.run}
 	return together(ctx, append(parts, e.hosted()...)...)
 }
 

@@ -30,6 +30,9 @@ func (l *line) InProcessConn() (net.Conn, error) {
 func (l *line) connect(name string, more ...nats.Option) (*nats.Conn, error) {
 	opts := []nats.Option{nats.InProcessServer(l), nats.Name(name), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1),
 		nats.ReconnectWait(50 * time.Millisecond), nats.ReconnectJitter(0, 0)}
+	if b := l.server.Load(); b != nil {
+		opts = append(opts, b.Inside()...)
+	}
 	nc, err := nats.Connect("", append(opts, more...)...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the embedded NATS server: %w", err)

@@ -26,7 +26,7 @@ import (
 func Router(ctx context.Context, cfg *config.Config, log zerolog.Logger, r *cli.Renewal) error {
 	board, stop := serveHealth(ctx, cfg, log, "router", "router")
 	defer stop()
-	return runRouter(ctx, cfg, log, place{connect: remote(cfg, log), renewal: r, board: board})
+	return runRouter(ctx, cfg, log, place{connect: remote(cfg, log), renewal: r, api: cfg.NATS.APIPrefix, board: board})
 }
 
 func runRouter(ctx context.Context, cfg *config.Config, log zerolog.Logger, at place) error {
@@ -42,7 +42,7 @@ func runRouter(ctx context.Context, cfg *config.Config, log zerolog.Logger, at p
 		return err
 	}
 	defer nc.Close()
-	js, err := jetstream.New(nc)
+	js, err := streams.JetStream(nc, at.api)
 	if err != nil {
 		return startErr("router", err)
 	}
@@ -57,7 +57,7 @@ func runRouter(ctx context.Context, cfg *config.Config, log zerolog.Logger, at p
 	for _, s := range cfg.Terminal.Signatures {
 		signatures[s.Name] = s.Sinks
 	}
-	opts := router.Options{Signatures: signatures, Load: load, Events: at.feeds.events, Queues: at.feeds.queues, Log: log}
+	opts := router.Options{API: at.api, Signatures: signatures, Load: load, Events: at.feeds.events, Queues: at.feeds.queues, Log: log}
 	var k *keeper.Keeper
 	if at.board != nil {
 		opts.Queued = func(sink, lane string, seq uint64, id string) { k.Queued(sink, lane, seq, id) }

@@ -15,6 +15,7 @@ import (
 	"vestnik/internal/sink"
 	"vestnik/internal/sink/proxima"
 	"vestnik/internal/sink/uralsib"
+	"vestnik/streams"
 )
 
 // Sink runs the program of one sink until ctx ends.
@@ -22,7 +23,7 @@ func Sink(name string) cli.Program {
 	return func(ctx context.Context, cfg *config.Config, log zerolog.Logger, r *cli.Renewal) error {
 		board, stop := serveHealth(ctx, cfg, log, SinkProgram(name), SinkProgram(name))
 		defer stop()
-		return runSink(ctx, cfg, log, name, place{connect: remote(cfg, log), renewal: r, board: board})
+		return runSink(ctx, cfg, log, name, place{connect: remote(cfg, log), renewal: r, api: cfg.NATS.APIPrefix, board: board})
 	}
 }
 
@@ -40,11 +41,11 @@ func runSink(ctx context.Context, cfg *config.Config, log zerolog.Logger, name s
 		return err
 	}
 	defer nc.Close()
-	js, err := jetstream.New(nc)
+	js, err := streams.JetStream(nc, at.api)
 	if err != nil {
 		return startErr(SinkProgram(name), err)
 	}
-	opts := sink.Options{Name: name, Queues: at.feeds.lanes(name), Attributes: proatm.Attributes, Log: log}
+	opts := sink.Options{Name: name, API: at.api, Queues: at.feeds.lanes(name), Attributes: proatm.Attributes, Log: log}
 	if set != nil {
 		opts.MaxInFlight, opts.RateLimit, opts.Batch = set.MaxInFlight, set.RateLimit, set.Batch
 		opts.StopTimeout = 3*set.Timeout + time.Second // connecting, sending, the answer: cut off, an event would go twice

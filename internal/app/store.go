@@ -10,6 +10,7 @@ import (
 
 	"vestnik/internal/broker"
 	"vestnik/internal/control"
+	"vestnik/internal/guard"
 	"vestnik/internal/journal"
 )
 
@@ -21,7 +22,8 @@ type store struct {
 	nc      *nats.Conn
 	js      jetstream.JetStream
 	journal *journal.Journal
-	damage  *damage            // what is known of it
+	damage  *damage // what is known of it
+	guard   *guard.Guard
 	stopped context.CancelFunc // of the journal
 	written chan error         // the journal has ended
 }
@@ -45,6 +47,13 @@ func (e *edge) openStore(ctx context.Context, after *broker.Server) (_ *store, e
 	}
 	if s.js, err = jetstream.New(s.nc); err != nil {
 		return nil, startErr("edge", err)
+	}
+	// Others wait for EVENTS: what they need is there before.
+	if s.guard, err = guard.Open(s.nc, s.js, s.log.With().Str("part", "guard").Logger()); err != nil {
+		return nil, err
+	}
+	if err := control.Prepare(ctx, s.js); err != nil {
+		return nil, err
 	}
 	for _, step := range []func(context.Context) error{s.events, s.askRenewal, s.beginNotes} {
 		if err := step(ctx); err != nil {
@@ -79,7 +88,7 @@ func (s *store) record() {
 // again: then it returns true.
 func (s *store) run(ctx context.Context) bool {
 	defer s.board.Join(s.health())()
-	err := together(ctx, s.pauses, s.tell, s.tellDamage, s.keepNotes, s.gate, s.control, s.watch)
+	err := together(ctx, s.pauses, s.tell, s.tellDamage, s.keepNotes, s.gate, s.guard.Run, s.control, s.watch)
 	if errors.Is(err, errWritable) {
 		return true
 	}

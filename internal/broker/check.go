@@ -23,7 +23,7 @@ func read(file string) (*server.Options, error) {
 	if err := opts.ProcessConfigFile(file); err != nil {
 		return nil, problems(file, err)
 	}
-	return opts, nil
+	return opts, exposed(opts, file)
 }
 
 // problems are the server's errors and warnings, a line each, in the order

@@ -1,17 +1,50 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"vestnik/internal/certs"
 )
 
 // Remote says how to reach a server outside this process.
 type Remote struct {
 	URL, Creds, CA, Cert, Key string
+	Certs                     string // folder of certificates by program, see As
+}
+
+// As is the remote as one of these programs reaches it: the first whose key is in the
+// folder and may be read. Without a folder it is r itself.
+func (r Remote) As(programs ...string) Remote {
+	if r.Certs == "" {
+		return r
+	}
+	r.CA = cmp.Or(r.CA, filepath.Join(r.Certs, certs.CA+".pem"))
+	if r.Cert != "" {
+		return r
+	}
+	for i, name := range programs {
+		r.Cert, r.Key = filepath.Join(r.Certs, name+".pem"), filepath.Join(r.Certs, name+".key")
+		if i == len(programs)-1 || mayRead(r.Key) {
+			break
+		}
+	}
+	return r
+}
+
+func mayRead(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	return f.Close() == nil
 }
 
 func (r Remote) options() []nats.Option {
@@ -25,7 +58,7 @@ func (r Remote) options() []nats.Option {
 	if r.CA != "" {
 		opts = append(opts, nats.RootCAs(r.CA))
 	}
-	if r.Cert != "" {
+	if r.Cert != "" { // read anew at each connection
 		opts = append(opts, nats.ClientCert(r.Cert, r.Key))
 	}
 	return opts
@@ -33,6 +66,11 @@ func (r Remote) options() []nats.Option {
 
 // Dial connects once, for a command that a person waits for.
 func Dial(r Remote, name string, more ...nats.Option) (*nats.Conn, error) {
+	if r.Key != "" {
+		if err := certs.Private(r.Key); err != nil {
+			return nil, fmt.Errorf("connect to NATS at %s: %w", Shown(r.URL), err)
+		}
+	}
 	nc, err := nats.Connect(r.URL, append(append(r.options(), nats.Name(name), nats.Timeout(3*time.Second)), more...)...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS at %s: %w (is the edge running? see nats { url } or --server)", Shown(r.URL), err)

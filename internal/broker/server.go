@@ -25,11 +25,14 @@ func SyncInterval() time.Duration { return syncInterval }
 
 // Server is an embedded nats-server with JetStream, synced always.
 type Server struct {
-	s    *server.Server
-	lock *flock.Flock
-	said *logger
-	port int    // of the listener, 0 = none
-	Dir  string // the store
+	s     *server.Server
+	login []nats.Option // of connections inside the process
+	stop  func()        // of the look for changed certificates
+	log   zerolog.Logger
+	lock  *flock.Flock
+	said  *logger
+	port  int    // of the listener, 0 = none
+	Dir   string // the store
 }
 
 // Options for Start.
@@ -63,11 +66,19 @@ func Start(o Options) (*Server, error) {
 	if o.After != nil && opts.Port == server.RANDOM_PORT {
 		opts.Port = o.After.port // clients look for it there
 	}
+	login, err := ownLogin(opts, o.File)
+	if err != nil {
+		return nil, err
+	}
 	lock, err := lockStore(opts.StoreDir)
 	if err != nil {
 		return nil, err
 	}
 	said := newLogger(o.Log)
+	stop, err := renewing(opts, o.File, o.Log)
+	if err != nil {
+		return nil, errors.Join(err, lock.Unlock())
+	}
 	var s *server.Server
 	if o.Before != nil {
 		err = o.Before(opts.StoreDir)
@@ -76,10 +87,11 @@ func Start(o Options) (*Server, error) {
 		s, err = reopen(opts, o, said)
 	}
 	if err != nil {
+		stop()
 		_ = lock.Unlock()
 		return nil, err
 	}
-	b := &Server{s: s, lock: lock, said: said, Dir: opts.StoreDir}
+	b := &Server{s: s, stop: stop, login: login, log: o.Log, lock: lock, said: said, Dir: opts.StoreDir}
 	if addr, ok := s.Addr().(*net.TCPAddr); ok {
 		b.port = addr.Port
 	}
@@ -171,16 +183,27 @@ func run(opts *server.Options, said *logger) (*server.Server, error) {
 func (s *Server) Close() {
 	s.s.Shutdown()
 	s.s.WaitForShutdown()
+	s.stop()
 	_ = s.lock.Unlock()
 }
 
 // Connect opens a connection inside the process.
 func (s *Server) Connect(name string, opts ...nats.Option) (*nats.Conn, error) {
-	nc, err := nats.Connect("", append([]nats.Option{nats.InProcessServer(s.s), nats.Name(name), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1)}, opts...)...)
+	own := append([]nats.Option{nats.InProcessServer(s.s), nats.Name(name), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1)}, s.Inside()...)
+	nc, err := nats.Connect("", append(own, opts...)...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the embedded NATS server: %w", err)
 	}
 	return nc, nil
+}
+
+// Inside is what a connection inside the process needs: who it is, and where its errors
+// go.
+func (s *Server) Inside() []nats.Option {
+	wrong := func(_ *nats.Conn, _ *nats.Subscription, err error) {
+		s.log.Error().Err(err).Msg("NATS reports an error")
+	}
+	return append([]nats.Option{nats.ErrorHandler(wrong)}, s.login...)
 }
 
 // ClientURL is where other programs connect, "" without a listener.

@@ -20,6 +20,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"vestnik/internal/config"
+	"vestnik/internal/mask"
 )
 
 // A Program does a daemon's work until ctx ends, then stops cleanly and returns
@@ -147,6 +148,7 @@ func Load(file string) (*config.Config, error) {
 
 // test reports on the configuration as nats-server -t does.
 func test(stderr io.Writer, name string, cfg *config.Config, checks []Check) error {
+	stderr = mask.Writer(stderr)
 	for _, w := range cfg.Warnings {
 		fmt.Fprintln(stderr, w)
 	}

@@ -1,11 +1,9 @@
 package cli
 
-import "io"
+import (
+	"io"
 
-// A card number has 13 to 19 digits and ends with a check digit.
-const (
-	leastDigits = 13
-	mostDigits  = 19
+	"vestnik/internal/mask"
 )
 
 // Mask is a writer that hides card numbers (SPEC 11): of a run of 13 to 19 digits
@@ -29,9 +27,9 @@ func masked(p []byte) []byte {
 	var out []byte
 	kept, quoted := 0, false
 	for i := 0; i < len(p); {
-		n := digits(p[i:])
+		n := mask.Digits(p[i:])
 		switch {
-		case n >= leastDigits && n <= mostDigits && luhn(p[i:i+n]) && (quoted || wholeNumber(p, i, n)):
+		case mask.Card(p[i:i+n]) && (quoted || wholeNumber(p, i, n)):
 			out = append(out, p[kept:i]...)
 			out = appendHidden(out, p[i:i+n], quoted)
 			kept = i + n
@@ -53,21 +51,11 @@ func appendHidden(out, number []byte, quoted bool) []byte {
 	if !quoted {
 		out = append(out, '"')
 	}
-	out = append(out, number[:6]...)
-	out = append(out, "****"...)
-	out = append(out, number[len(number)-4:]...)
+	out = mask.Hide(out, number)
 	if !quoted {
 		out = append(out, '"')
 	}
 	return out
-}
-
-func digits(p []byte) int {
-	n := 0
-	for n < len(p) && p[n] >= '0' && p[n] <= '9' {
-		n++
-	}
-	return n
 }
 
 // escape is the length of \n or \u001f: its digits are nobody's.
@@ -92,17 +80,4 @@ func partOfNumber(p []byte, i int) bool {
 		return true
 	}
 	return false
-}
-
-// luhn: from the right, every second digit doubled, the digits' sum ends in 0.
-func luhn(number []byte) bool {
-	sum := 0
-	for i := range number {
-		d := int(number[len(number)-1-i] - '0')
-		if i%2 == 1 {
-			d *= 2
-		}
-		sum += d/10 + d%10
-	}
-	return sum%10 == 0
 }

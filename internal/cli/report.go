@@ -7,6 +7,8 @@ import (
 	"net"
 	"os"
 	"strings"
+
+	"vestnik/internal/mask"
 )
 
 // A UsageError is a wrong command line; Help is the command that tells more.
@@ -21,6 +23,7 @@ func (e *UsageError) Unwrap() error { return e.Err }
 // Report prints an error once: "NAME: what is wrong", or, where it is a list of
 // places in files, each as it is, on a line of its own.
 func Report(w io.Writer, name string, err error) {
+	w = mask.Writer(w)
 	text := Text(err)
 	var places interface{ Places() int } // config.Problems, rules.Errors
 	if !errors.As(err, &places) && !strings.Contains(text, "\n") {

@@ -47,6 +47,15 @@ type Terminal struct {
 	DedupWindow    time.Duration // 0 = off (SPEC 2)
 
 	AllowPlainEvents []string // networks (CIDR) beyond loopback whose events are taken in the clear
+	TLS              ListenTLS
+}
+
+// ListenTLS is the second terminal port (SPEC 7): client certificates required, for
+// events and commands from other computers. Listen "" = there is none.
+type ListenTLS struct {
+	Listen    string
+	Cert, Key string // the server's own
+	CA        string // whose clients are let in
 }
 
 // A Signature and the sinks that its events go to.
@@ -57,11 +66,13 @@ type Signature struct {
 
 // NATS says how to reach the broker (router, sinks, vestnik).
 type NATS struct {
-	URL   string // default nats://127.0.0.1:4222
-	Creds string // credentials file
-	CA    string
-	Cert  string
-	Key   string
+	URL       string // default nats://127.0.0.1:4222
+	Creds     string // credentials file
+	APIPrefix string // of JetStream's requests, default $JS.API
+	Certs     string // folder with ca.pem, and <program>.pem and .key for each program
+	CA        string // instead of the folder's, as the next two
+	Cert      string
+	Key       string
 }
 
 // Sinks holds the settings of each sink by name; nil = not configured, events

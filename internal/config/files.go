@@ -1,11 +1,13 @@
 package config
 
 import (
-	"crypto/tls"
-	"crypto/x509"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
-	"time"
+	"path/filepath"
+
+	"vestnik/internal/certs"
 )
 
 // Files checks that the files that the configuration names are there and that
@@ -23,9 +25,15 @@ func (c *Config) Files() error {
 	}
 	check("server", c.Server, readable)
 	check("rules", c.Rules, readable)
-	check("nats.creds", c.NATS.Creds, readable)
+	check("nats.creds", c.NATS.Creds, secret)
+	check("nats.certs", c.NATS.Certs, func(dir string) error { return authorities(filepath.Join(dir, "ca.pem")) })
 	check("nats.ca", c.NATS.CA, authorities)
 	check("nats.cert", c.NATS.Cert, func(cert string) error { return pair(cert, c.NATS.Key) })
+	check("nats.key", c.NATS.Key, private)
+	port := c.Terminal.TLS
+	check("terminal.listen_tls.cert", port.Cert, func(cert string) error { return pair(cert, port.Key) })
+	check("terminal.listen_tls.key", port.Key, private)
+	check("terminal.listen_tls.ca", port.CA, authorities)
 	for _, name := range sinkNames {
 		if s := c.Sink(name); s != nil {
 			check("sinks."+name+".ca", s.CA, authorities)
@@ -46,30 +54,28 @@ func readable(path string) error {
 	return nil
 }
 
-// authorities are certificates to trust, in PEM.
-func authorities(path string) error {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return plain(path, err)
+// secret is a file that not everybody may read.
+func secret(path string) error {
+	if err := readable(path); err != nil {
+		return err
 	}
-	if !x509.NewCertPool().AppendCertsFromPEM(text) {
-		return fmt.Errorf("%s: holds no certificate in PEM", path)
+	return certs.Private(path)
+}
+
+// private is secret for a key; that it is not there, the check of its certificate says.
+func private(path string) error {
+	if err := certs.Private(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	return nil
 }
 
+func authorities(path string) error {
+	_, err := certs.Pool(path)
+	return err
+}
+
 func pair(cert, key string) error {
-	for _, path := range []string{cert, key} {
-		if err := readable(path); err != nil {
-			return err
-		}
-	}
-	p, err := tls.LoadX509KeyPair(cert, key)
-	if err != nil {
-		return fmt.Errorf("%s: %w", cert, err)
-	}
-	if end := p.Leaf.NotAfter; time.Now().After(end) {
-		return fmt.Errorf("%s: expired on %s", cert, end.UTC().Format(time.DateOnly))
-	}
-	return nil
+	_, err := certs.Pair(cert, key)
+	return err
 }

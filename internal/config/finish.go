@@ -83,8 +83,27 @@ func (r *reader) plainPort() {
 }
 
 func (r *reader) tls() {
-	if n := r.c.NATS; (n.Cert == "") != (n.Key == "") {
+	n := r.c.NATS
+	if (n.Cert == "") != (n.Key == "") {
 		r.problems.add(r.c.at("nats"), "nats: cert and key go together")
+	}
+	r.tlsPort()
+}
+
+// tlsPort: nobody is let in without a certificate that can be verified (SPEC 7).
+func (r *reader) tlsPort() {
+	block, given := r.c.places["terminal.listen_tls"]
+	if !given {
+		return
+	}
+	t := r.c.Terminal.TLS
+	for _, s := range []struct{ name, value, what string }{
+		{"listen", t.Listen, `the address, such as "0.0.0.0:3335"`}, {"cert", t.Cert, "the port's certificate"},
+		{"key", t.Key, "the key of cert"}, {"ca", t.CA, "the authority whose clients are let in"},
+	} {
+		if _, there := r.c.places["terminal.listen_tls."+s.name]; s.value == "" && !there {
+			r.problems.add(block, "listen_tls: %s is missing: %s (vestnik certs makes certificates)", s.name, s.what)
+		}
 	}
 }
 

@@ -75,15 +75,26 @@ func terminal(t *Terminal) []setting {
 		is("xml_attributes", whole(&t.XMLAttributes, 1, 10_000)),
 		is("dedup_window", duration(&t.DedupWindow, 0, day)),
 		is("allow_plain_events", texts(&t.AllowPlainEvents, network)),
-		is("listen_tls", unused(anything)),
+		is("listen_tls", inside(listenTLS(&t.TLS)...)),
 		is("commands", unused(boolean(new(bool)))),
 		is("repeat_window", unused(duration(new(time.Duration), 0, day))),
+	}
+}
+
+func listenTLS(t *ListenTLS) []setting {
+	return []setting{
+		is("listen", text(&t.Listen, address)),
+		is("cert", file(&t.Cert)),
+		is("key", file(&t.Key)),
+		is("ca", file(&t.CA)),
 	}
 }
 
 func nats(n *NATS) []setting {
 	return []setting{
 		is("url", text(&n.URL, servers)),
+		is("api_prefix", text(&n.APIPrefix, printable)),
+		is("certs", file(&n.Certs)),
 		is("creds", file(&n.Creds)),
 		is("ca", file(&n.CA)),
 		is("cert", file(&n.Cert)),
@@ -167,5 +178,3 @@ func mailbox() []setting {
 		is("max_document", size(new(int64))),
 	}
 }
-
-func anything(*reader, node) {}

@@ -60,16 +60,17 @@ var elsewhere = map[string]bool{
 func known(t *testing.T) []string {
 	t.Helper()
 	groups := map[string][]setting{
-		"":              top(Default(), &registry{}),
-		"terminal":      terminal(&Terminal{}),
-		"nats":          nats(&NATS{}),
-		"sinks":         sinks(&Sinks{}),
-		"sinks.uralsib": uralsib(DefaultSink()),
-		"sinks.proxima": proxima(DefaultSink()),
-		"store":         store(&Store{}),
-		"log":           logs(&Log{}),
-		"health":        health(&Health{}),
-		"mailbox":       mailbox(),
+		"":                    top(Default(), &registry{}),
+		"terminal":            terminal(&Terminal{}),
+		"nats":                nats(&NATS{}),
+		"terminal.listen_tls": listenTLS(&ListenTLS{}),
+		"sinks":               sinks(&Sinks{}),
+		"sinks.uralsib":       uralsib(DefaultSink()),
+		"sinks.proxima":       proxima(DefaultSink()),
+		"store":               store(&Store{}),
+		"log":                 logs(&Log{}),
+		"health":              health(&Health{}),
+		"mailbox":             mailbox(),
 	}
 	var paths []string
 	for group, settings := range groups {
@@ -108,6 +109,7 @@ func TestShippedFileShowsTheDefaults(t *testing.T) {
 
 // examples have no default.
 var examples = []string{
-	"CommandsFolder", "Health.Listen", "Health.Programs", "Log.Format", "NATS.CA", "NATS.Cert", "NATS.Creds", "NATS.Key", "Rules", "Server",
+	"CommandsFolder", "Health.Listen", "Health.Programs", "Log.Format", "NATS.APIPrefix", "NATS.CA", "NATS.Cert", "NATS.Certs", "NATS.Creds", "NATS.Key", "Rules", "Server",
 	"Sinks.Proxima.CA", "Sinks.Uralsib.CA", "Terminal.AllowPlainEvents",
+	"Terminal.TLS.CA", "Terminal.TLS.Cert", "Terminal.TLS.Key", "Terminal.TLS.Listen",
 }

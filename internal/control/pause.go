@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -68,11 +70,11 @@ func ClearPause(ctx context.Context, js jetstream.JetStream, sink string) error 
 	}
 	keys := []string{key(sink)}
 	if sink == "" {
-		if keys, err = kv.Keys(ctx); errors.Is(err, jetstream.ErrNoKeysFound) {
-			return nil
-		} else if err != nil {
+		stored, _, err := readStored(ctx, js, clock.Now)
+		if err != nil {
 			return fmt.Errorf("resume: %w", err)
 		}
+		keys = slices.Sorted(maps.Keys(stored))
 	}
 	for _, k := range keys {
 		if err := kv.Delete(ctx, k); err != nil {
@@ -84,14 +86,12 @@ func ClearPause(ctx context.Context, js jetstream.JetStream, sink string) error 
 
 // ReadPauses are the pauses in force now.
 func ReadPauses(ctx context.Context, js jetstream.JetStream) (Pauses, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var got Pauses
-	err := WatchPauses(ctx, js, func(p Pauses) { got = p; cancel() })
-	if errors.Is(err, context.Canceled) {
-		err = nil
+	stored, _, err := readStored(ctx, js, clock.Now)
+	if err != nil {
+		return Pauses{}, err
 	}
-	return got, err
+	p, _ := inForce(stored, clock.Now())
+	return p, nil
 }
 
 func bucket(ctx context.Context, js jetstream.JetStream) (jetstream.KeyValue, error) {
@@ -105,6 +105,49 @@ func bucket(ctx context.Context, js jetstream.JetStream) (jetstream.KeyValue, er
 	return kv, nil
 }
 
+// The bucket is read as a stream, by pull requests: the library's watcher has messages
+// delivered to a subject of its own, a right that sinks do not have (package guard).
+const stored, prefix = "KV_" + streams.Control, "$KV." + streams.Control + "."
+
+// readStored reads all pauses, ended ones too, and up to which message that is.
+func readStored(ctx context.Context, js jetstream.JetStream, now clock.Func) (map[string]kept, uint64, error) {
+	all, last := map[string]kept{}, uint64(0)
+	_, err := js.Stream(ctx, stored)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return all, 0, nil // nobody has paused anything
+	}
+	if err != nil {
+		return nil, 0, fmt.Errorf("read %s: %w", streams.Control, err)
+	}
+	err = streams.Scan(ctx, js, stored, streams.From{}, func(m jetstream.Msg) error {
+		note(all, m, now())
+		last = streams.Seq(m)
+		return nil
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("read %s: %w", streams.Control, err)
+	}
+	return all, last, nil
+}
+
+// Prepare makes the place of the pauses, if it is not there yet. It is the edge's to do:
+// others may not have the right.
+func Prepare(ctx context.Context, js jetstream.JetStream) error {
+	_, err := bucket(ctx, js)
+	return err
+}
+
+// prepared waits a moment for the edge to prepare; where there is none, at a hub, the
+// first who needs it does.
+func prepared(ctx context.Context, js jetstream.JetStream) error {
+	wait, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	if _, err := streams.Await(wait, js, stored); err == nil || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return Prepare(ctx, js)
+}
+
 // WatchPauses calls changed with the pauses in force: once at the beginning, at
 // each change, when one ends by itself, and now and then besides; until ctx ends.
 // While it watches, a pause lasts as long as it was meant to, however the computer's
@@ -114,40 +157,48 @@ func WatchPauses(ctx context.Context, js jetstream.JetStream, changed func(Pause
 }
 
 func watchPauses(ctx context.Context, js jetstream.JetStream, now clock.Func, changed func(Pauses)) error {
-	kv, err := bucket(ctx, js)
+	if err := prepared(ctx, js); err != nil {
+		return err
+	}
+	all, last, err := readStored(ctx, js, now)
 	if err != nil {
 		return err
 	}
-	w, err := kv.WatchAll(ctx)
-	if err != nil {
-		return fmt.Errorf("watch %s: %w", streams.Control, err)
-	}
-	defer func() { _ = w.Stop() }() // the connection may be gone
-	stored := map[string]kept{}
-	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
-	for begun := false; ; {
-		select {
-		case u, ok := <-w.Updates():
-			if !ok && ctx.Err() != nil { // it ends with ctx
+	ctx, cancel := context.WithCancel(ctx)
+	updates, failed := make(chan jetstream.Msg), make(chan error, 1)
+	go func() {
+		failed <- streams.Follow(ctx, js, stored, streams.From{Seq: last + 1}, func(m jetstream.Msg) error {
+			select {
+			case updates <- m:
+				return nil
+			case <-ctx.Done():
 				return ctx.Err()
 			}
-			if !ok {
-				return fmt.Errorf("watch %s: ended", streams.Control)
-			}
-			if u == nil { // all that was stored has come
-				begun = true
-			} else {
-				note(stored, u, now())
-			}
-		case <-timer.C:
-		case <-ctx.Done():
-			return ctx.Err()
+		})
+	}()
+	ended := false
+	defer func() {
+		cancel()
+		if !ended {
+			<-failed
 		}
-		if begun {
-			p, next := inForce(stored, now())
-			timer.Reset(next)
-			changed(p)
+	}()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		p, next := inForce(all, now())
+		timer.Reset(next)
+		changed(p)
+		select {
+		case m := <-updates:
+			note(all, m, now())
+		case <-timer.C:
+		case err := <-failed:
+			ended = true
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return fmt.Errorf("watch %s: %w", streams.Control, err)
 		}
 	}
 }
@@ -158,13 +209,14 @@ type kept struct {
 	ends  time.Duration // as clock.Moment's Run, if the pause ends by itself
 }
 
-func note(stored map[string]kept, u jetstream.KeyValueEntry, now clock.Moment) {
+func note(all map[string]kept, m jetstream.Msg, now clock.Moment) {
 	var p Pause
-	if u.Operation() != jetstream.KeyValuePut || json.Unmarshal(u.Value(), &p) != nil {
-		delete(stored, u.Key())
+	key := strings.TrimPrefix(m.Subject(), prefix)
+	if m.Headers().Get("KV-Operation") != "" || json.Unmarshal(m.Data(), &p) != nil { // removed
+		delete(all, key)
 		return
 	}
-	stored[u.Key()] = keep(p, now)
+	all[key] = keep(p, now)
 }
 
 // keep settles when a pause ends, whatever becomes of the computer's clock from now

@@ -46,6 +46,8 @@ import (
 
 // Options of a Router.
 type Options struct {
+	// API is the prefix of JetStream's requests, "" = $JS.API.
+	API string
 	// Signatures says which sinks the events of a signature go to (SPEC 1).
 	Signatures map[string][]string
 	// Load reads the rules file anew.

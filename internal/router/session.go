@@ -49,9 +49,9 @@ const maxCached = 8 << 20
 const ahead = 8
 
 func (r *Router) session(ctx context.Context) error {
-	js, err := jetstream.New(r.nc)
+	js, err := streams.JetStream(r.nc, r.opts.API)
 	if err != nil {
-		return fmt.Errorf("JetStream: %w", err)
+		return err
 	}
 	up, stop := streams.Connected(ctx, r.nc)
 	defer stop()

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"vestnik/internal/mask"
 )
 
 // A Problem is one thing wrong with a rules file, and where.
@@ -91,6 +93,7 @@ func (p *position) seek(at int) (line, col int) {
 
 // quote shows a value of the file, cut if it is long.
 func quote(s string) string {
+	s = mask.Text(s) // before it is cut
 	if utf8.RuneCountInString(s) > 60 {
 		return fmt.Sprintf("%q…", string([]rune(s)[:60]))
 	}

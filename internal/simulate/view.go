@@ -11,6 +11,7 @@ import (
 	"unicode"
 
 	"vestnik/internal/event"
+	"vestnik/internal/mask"
 )
 
 // A View shows what a simulator does: a line per arrival or answer, a table at
@@ -121,8 +122,10 @@ func (v *View) severity(s string) string {
 	return text
 }
 
-// shown cuts a text to n characters and keeps it from controlling the screen.
+// shown cuts a text to n characters, keeps it from controlling the screen, and hides
+// card numbers (SPEC 11), before they are cut.
 func shown(s string, n int) string {
+	s = mask.Text(s)
 	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || !unicode.IsPrint(r) }), " ")
 	if r := []rune(s); len(r) > n {
 		return string(r[:n-1]) + "…"

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"vestnik/internal/clock"
 	"vestnik/internal/event"
 	"vestnik/streams"
@@ -141,11 +143,7 @@ func (s *session) asideItem(now clock.Moment) *item {
 func (s *session) readAside(a *aside) (*item, error) {
 	ctx, cancel := context.WithTimeout(s.requests, recordTimeout)
 	defer cancel()
-	m, err := s.done.GetMsg(ctx, a.seq)
-	if err != nil {
-		return nil, fmt.Errorf("message %d: %w", a.seq, err)
-	}
-	list, err := streams.ParseOutcomes(m.Data)
+	list, err := s.outcomesAt(ctx, a.seq)
 	if err != nil {
 		return nil, err
 	}
@@ -163,6 +161,27 @@ func (s *session) readAside(a *aside) (*item, error) {
 		return &item{e: e, ttl: o.TTL, attempts: o.Attempts, aside: a}, nil
 	}
 	return nil, fmt.Errorf("message %d does not hold it", a.seq)
+}
+
+// outcomesAt reads a message of this sink in DONE. It does so as it reads all else, and
+// not by its number alone: with that right it could read other sinks' outcomes.
+func (s *session) outcomesAt(ctx context.Context, seq uint64) (list []streams.Outcome, err error) {
+	ctx, stop := streams.Connected(ctx, s.nc) // the loop waits for this
+	defer stop()
+	from := streams.From{Subjects: []string{streams.DoneSink(s.opts.Name)}, Seq: seq, Ahead: 1}
+	err = streams.Scan(ctx, s.js, streams.Done, from, func(m jetstream.Msg) error {
+		if streams.Seq(m) != seq {
+			return streams.ErrEnough
+		}
+		if list, err = streams.ParseOutcomes(m.Data()); err != nil {
+			return err
+		}
+		return streams.ErrEnough
+	})
+	if err != nil {
+		return nil, fmt.Errorf("message %d: %w", seq, err)
+	}
+	return list, nil
 }
 
 func (s *session) start(items []*item, probe bool) {

@@ -17,6 +17,7 @@ import (
 // Options of a Runner; zero values have usable defaults.
 type Options struct {
 	Name        string
+	API         string        // prefix of JetStream's requests, "" = $JS.API
 	MaxInFlight int           // requests at once, default 32; of one terminal there is one
 	RateLimit   float64       // events per second, 0 = none
 	Retry       Backoff       // of the sink, default 1 s to 5 min

@@ -75,8 +75,8 @@ func (r *Runner) session(ctx context.Context) error {
 		s.limiter = rate.NewLimiter(rate.Limit(r.opts.RateLimit), max(1, int(r.opts.RateLimit/10)))
 	}
 	var err error
-	if s.js, err = jetstream.New(r.nc); err != nil {
-		return fmt.Errorf("JetStream: %w", err)
+	if s.js, err = streams.JetStream(r.nc, r.opts.API); err != nil {
+		return err
 	}
 	given, err := r.nc.Subscribe(streams.DoneDiscarded(r.opts.Name), s.givenUp)
 	if err != nil {

@@ -2,6 +2,7 @@ package terminal
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"os"
@@ -17,9 +18,10 @@ import (
 // conn is one connection; its goroutine reads, waits and answers.
 type conn struct {
 	net.Conn
+	secure *tls.Conn // nil on the plain port
 	server *Server
 	in     frame.Reader
-	may    access
+	from   Origin
 
 	answered bool // a frame before this one
 
@@ -51,6 +53,9 @@ func (c *conn) serve(ctx context.Context) {
 
 	c.in = frame.NewReader(c.Conn, s.opts.Order, buf[:])
 	_ = c.SetReadDeadline(time.Now().Add(s.opts.FrameTimeout)) // SPEC 1: for the whole frame
+	if !c.shakeHands(ctx) {
+		return
+	}
 	next := c.exchange(ctx)
 	for next == proceed && c.await() {
 		next = c.exchange(ctx)
@@ -58,6 +63,31 @@ func (c *conn) serve(ctx context.Context) {
 	if next != hangUp {
 		c.part(buf[:])
 	}
+}
+
+// shakeHands lets in who has a certificate. The handshake is part of the frame's time,
+// and a connection in it has not sent a whole frame: it may be displaced.
+func (c *conn) shakeHands(ctx context.Context) bool {
+	if c.secure == nil {
+		return true
+	}
+	s := c.server
+	_ = c.SetWriteDeadline(time.Now().Add(s.opts.FrameTimeout))
+	if err := c.secure.HandshakeContext(ctx); err != nil {
+		s.bad.Warn().Err(err).Stringer("remote", c.RemoteAddr()).Msg("TLS connection refused")
+		return false
+	}
+	c.from = certified(c.secure)
+	return c.SetWriteDeadline(time.Time{}) == nil
+}
+
+// cut ends the connection without a word: a farewell could block.
+func (c *conn) cut() {
+	if c.secure != nil {
+		_ = c.secure.NetConn().Close()
+		return
+	}
+	_ = c.Close()
 }
 
 // survive keeps a panic of this connection from ending the service.

@@ -86,7 +86,7 @@ func (r *registry) displace() bool {
 		return false
 	}
 	r.drop(c)
-	_ = c.Close() // its goroutine finds out by itself
+	c.cut() // its goroutine finds out by itself
 	return true
 }
 
@@ -144,7 +144,7 @@ func (r *registry) stop() {
 	r.waiting.each(func(c *conn) {
 		if c.stage == reading {
 			r.drop(c)
-			_ = c.Close()
+			c.cut()
 		}
 	})
 }
@@ -157,7 +157,7 @@ func (r *registry) closeAll() (n int) {
 		l.each(func(c *conn) {
 			n++
 			r.drop(c)
-			_ = c.Close()
+			c.cut()
 		})
 	}
 	return n

@@ -2,6 +2,7 @@ package terminal
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -25,11 +26,11 @@ type Recorder interface {
 	Record(ctx context.Context, e *event.Event) error
 }
 
-// A Commander answers a <monitoring>: body is the received XML, valid until
-// Command returns, and the answer is the whole XML to send back. It is called
-// from many goroutines at once.
+// A Commander answers a <monitoring> from an origin that may send commands: body is
+// the received XML, valid until Command returns, and the answer is the whole XML to
+// send back. It is called from many goroutines at once.
 type Commander interface {
-	Command(ctx context.Context, signature string, body []byte) []byte
+	Command(ctx context.Context, from Origin, signature string, body []byte) []byte
 }
 
 // Server is the port. Make it with New.
@@ -102,11 +103,11 @@ func (s *Server) SetFull(why *code.Error) { s.full.Store(why) }
 // Full is what SetFull said last, nil if there is room.
 func (s *Server) Full() *code.Error { return s.full.Load() }
 
-// Serve takes connections from ln until ctx ends or ln is closed, and returns
-// when the last connection is done: after ctx has ended, answers owed are given
-// within StopTimeout, of which the last fifth is for those whose Recorder had to
-// be told to give up. Serve closes ln. Call it once.
-func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+// Serve takes connections from its ports until ctx ends or one of them is closed,
+// and returns when the last connection is done: after ctx has ended, answers owed
+// are given within StopTimeout, of which the last fifth is for those whose Recorder
+// had to be told to give up. Serve closes the ports. Call it once.
+func (s *Server) Serve(ctx context.Context, ports ...net.Listener) error {
 	if limit := s.conns.limit; limit < s.opts.MaxConnections {
 		s.log.Warn().Int("max_connections", s.opts.MaxConnections).Int("limit", limit).Int("open_files", openFiles()).
 			Msg("fewer connections than configured: half of the files that the process may open are for the store and the sinks")
@@ -114,7 +115,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	owed, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	var wg sync.WaitGroup
-	err := s.acceptAll(ctx, owed, ln, &wg)
+	err := s.acceptFrom(ctx, owed, ports, &wg)
 
 	s.conns.stop()
 	done := make(chan struct{})
@@ -139,6 +140,22 @@ func closedWithin(done <-chan struct{}, d time.Duration) bool {
 	case <-limit.C:
 		return false
 	}
+}
+
+// acceptFrom serves all ports until the first of them ends.
+func (s *Server) acceptFrom(ctx, owed context.Context, ports []net.Listener, wg *sync.WaitGroup) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	errs := make([]error, len(ports))
+	var accepting sync.WaitGroup
+	for i, ln := range ports {
+		accepting.Go(func() {
+			defer stop()
+			errs[i] = s.acceptAll(ctx, owed, ln, wg)
+		})
+	}
+	accepting.Wait()
+	return errors.Join(errs...)
 }
 
 // acceptAll starts a goroutine per connection. It returns nil when the port
@@ -191,10 +208,12 @@ func (s *Server) acceptFailed(ctx context.Context, err error, failures int) {
 	}
 }
 
-// admit starts serving a connection, if its address may connect.
+// admit starts serving a connection, if it may connect.
 func (s *Server) admit(ctx context.Context, nc net.Conn, wg *sync.WaitGroup) {
-	may := s.opts.access(nc.RemoteAddr())
-	if may == nothing {
+	c := &conn{Conn: nc, server: s}
+	if t, ok := nc.(*tls.Conn); ok { // its rights are known after the handshake
+		c.secure = t
+	} else if c.from = s.opts.plain(nc.RemoteAddr()); !c.from.Events() {
 		s.count.refused.Add(1)
 		s.refusals.Do(func() {
 			s.log.Warn().Stringer("remote", nc.RemoteAddr()).Msg("connection refused: neither loopback nor in allow_plain_events")
@@ -202,9 +221,8 @@ func (s *Server) admit(ctx context.Context, nc net.Conn, wg *sync.WaitGroup) {
 		_ = nc.Close()
 		return
 	}
-	c := &conn{Conn: nc, server: s, may: may}
 	if !s.enter(ctx, c) {
-		_ = nc.Close()
+		c.cut()
 		return
 	}
 	s.count.accepted.Add(1)

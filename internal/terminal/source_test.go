@@ -18,26 +18,26 @@ func TestAccess(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := Options{AllowPlainEvents: nets}
-	for addr, want := range map[string]access{
-		"127.0.0.1":        everything,
-		"127.9.9.9":        everything,
-		"::1":              everything,
-		"::ffff:127.0.0.1": everything,
-		"10.1.2.3":         events,
-		"::ffff:10.1.2.3":  events,
-		"10.9.1.1":         events,
-		"192.0.2.7":        events,
-		"2001:db8::5":      events,
-		"10.2.0.1":         nothing,
-		"192.0.2.8":        nothing,
-		"fe80::1%eth0":     nothing,
-		"0.0.0.0":          nothing,
+	for addr, want := range map[string]Way{
+		"127.0.0.1":        Loopback,
+		"127.9.9.9":        Loopback,
+		"::1":              Loopback,
+		"::ffff:127.0.0.1": Loopback,
+		"10.1.2.3":         Network,
+		"::ffff:10.1.2.3":  Network,
+		"10.9.1.1":         Network,
+		"192.0.2.7":        Network,
+		"2001:db8::5":      Network,
+		"10.2.0.1":         Nowhere,
+		"192.0.2.8":        Nowhere,
+		"fe80::1%eth0":     Nowhere,
+		"0.0.0.0":          Nowhere,
 	} {
-		if got := o.access(net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(addr), 1))); got != want {
+		if got := o.plain(net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(addr), 1))).Way; got != want {
 			t.Errorf("%s: %d, want %d", addr, got, want)
 		}
 	}
-	if o.access(&net.UnixAddr{Name: "x"}) != nothing {
+	if o.plain(&net.UnixAddr{Name: "x"}).Events() {
 		t.Error("a Unix socket may connect")
 	}
 	if _, err := Networks([]string{"10.1.0.0/33"}); err == nil || !strings.Contains(err.Error(), "10.1.0.0/33") {
@@ -74,7 +74,7 @@ func startFar(t *testing.T, from string, opts Options) *port {
 	return startOn(t, faraway{ln, net.TCPAddrFromAddrPort(netip.MustParseAddrPort(from))}, opts, &notebook{})
 }
 
-// SPEC 7: allow_plain_events names networks whose events, not commands, are
+// SPEC 7: allow_plain_events names networks whose Network, not commands, are
 // taken in the clear; others are closed at once.
 func TestSources(t *testing.T) {
 	t.Parallel()
@@ -95,7 +95,7 @@ func TestSources(t *testing.T) {
 // echo is a Commander that answers with what it was sent.
 type echo struct{}
 
-func (echo) Command(_ context.Context, signature string, body []byte) []byte {
+func (echo) Command(_ context.Context, _ Origin, signature string, body []byte) []byte {
 	switch {
 	case bytes.Contains(body, []byte("nothing")):
 		return nil
