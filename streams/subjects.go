@@ -73,7 +73,7 @@ func DoneOne(sink, terminal string) string { return "done." + token(sink) + "." 
 func DoneBatch(sink string) string         { return "done." + token(sink) + ".batch" }
 
 // DoneDiscarded carries events given up because the store was full; the sink
-// listens to it.
+// follows it.
 func DoneDiscarded(sink string) string { return "done." + token(sink) + ".discarded" }
 
 // DoneMark records up to where DONE has been applied to ROUTE (package keeper).

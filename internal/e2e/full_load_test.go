@@ -122,15 +122,18 @@ func (f *flood) join(g *flood) {
 	}
 }
 
-// untilNothing waits until nothing is accepted any more: near its limit a store may
-// still take a small message.
-func (f *flood) untilNothing() {
+// untilNothing waits until nothing is accepted for a while: near its limit a store may
+// still take a small message, and what a sink that is well had got makes some room.
+func (f *flood) untilNothing(while time.Duration) {
 	f.t.Helper()
-	eventually(f.t, 10*time.Second, f.said("only code 6"), func() bool {
-		was, refused := f.counts()
-		eventually(f.t, 5*time.Second, f.said("answers"), func() bool { a, r := f.counts(); return a+r >= was+refused+40 })
-		now, _ := f.counts()
-		return now == was
+	was, refused := f.counts()
+	since := time.Now()
+	eventually(f.t, 30*time.Second, f.said("only code 6"), func() bool {
+		now, more := f.counts()
+		if now != was {
+			was, refused, since = now, more, time.Now()
+		}
+		return time.Since(since) >= while && more >= refused+10
 	})
 }
 

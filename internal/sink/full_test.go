@@ -1,11 +1,14 @@
 package sink_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"vestnik/internal/sink"
 	"vestnik/streams"
@@ -80,4 +83,51 @@ func TestRunOfRejections(t *testing.T) {
 	if n := len(w.seen()); n != bad+good {
 		t.Errorf("%d requests, want %d", n, bad+good)
 	}
+}
+
+// give records events as given up, as the keeper does, if DONE takes that.
+func (w *world) give(expect uint64, ids ...string) error {
+	w.t.Helper()
+	var list []streams.Outcome
+	for _, id := range ids {
+		list = append(list, streams.Outcome{ID: id, State: streams.StateDiscarded, Terminal: "00000001", Lane: streams.Low, Time: time.Now()})
+	}
+	data, err := json.Marshal(list)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	_, err = w.js.Publish(w.t.Context(), streams.DoneDiscarded("test"), data, jetstream.WithExpectLastSequenceForSubject(expect, streams.DoneSink("test")))
+	return err
+}
+
+// SPEC 4: what is given up is not delivered. What DONE has refused to record as given
+// up is owed like everything else.
+func TestGivenUpIsWhatDoneHas(t *testing.T) {
+	w := newWorld(t)
+	w.answer = func(sink.Delivery) error { return errors.New("HTTP 503") }
+	var ids []string
+	for range 20 {
+		ids = append(ids, w.queue(1, streams.Low))
+	}
+	r, _ := w.run(sink.Options{Retry: sink.Backoff{Min: 20 * time.Millisecond, Max: 20 * time.Millisecond}})
+	waitFor(t, func() bool { return r.Stats().Waiting == len(ids) })
+	if err := w.give(1<<40, ids[10:]...); err == nil {
+		t.Fatal("DONE takes what it must refuse")
+	}
+	waitFor(t, func() bool { // the first, which is probed, may be in flight
+		return w.give(w.lastDone(), ids[:5]...) == nil
+	})
+	waitFor(t, func() bool { return r.Stats().Waiting == len(ids)-5 })
+	w.setAnswer(func(sink.Delivery) error { return nil })
+	w.waitState(streams.StateDelivered, len(ids)-5)
+	w.waitState(streams.StateDiscarded, 5)
+}
+
+func (w *world) lastDone() uint64 {
+	w.t.Helper()
+	s, err := w.js.Stream(w.t.Context(), streams.Done)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return s.CachedInfo().State.LastSeq
 }

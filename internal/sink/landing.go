@@ -18,6 +18,11 @@ func (s *session) landed(r result) {
 	for _, it := range r.items {
 		it.flying = false
 	}
+	for _, it := range r.items {
+		if it.given && r.err != nil {
+			s.forget(s.laneOf(it), it)
+		}
+	}
 	switch {
 	case r.err == nil:
 		s.delivered(r)
@@ -51,6 +56,10 @@ func (s *session) delivered(r result) {
 func (s *session) refused(r result) {
 	it := r.items[0]
 	s.counts.rejected.Add(1)
+	if it.given {
+		s.outage(r.now, func() { s.breaker.refused(r.err, r.probe, r.now, dice()) })
+		return
+	}
 	o := s.outcome(it, streams.StateAside, r.err.Error())
 	tries := 1
 	if it.aside != nil {
@@ -73,7 +82,10 @@ func (s *session) failed(r result) {
 	s.counts.failed.Add(1)
 	s.outage(r.now, func() { s.breaker.failed(r.err, r.probe, r.now, dice()) })
 	for _, it := range r.items {
-		if it.aside != nil {
+		switch {
+		case it.given:
+			continue
+		case it.aside != nil:
 			s.asides.later(it.aside, r.now.Run)
 			continue
 		}

@@ -17,6 +17,7 @@ type item struct {
 	attempts int
 	flying   bool
 	gone     bool   // it has left the lane
+	given    bool   // up, while it was in flight
 	aside    *aside // nil = from a lane
 }
 

@@ -73,6 +73,15 @@ func (s *session) arrived(lane int, it *item) {
 	s.lanes[lane].push(it)
 }
 
+// forget takes an event out that was given up. If it was tried, the record of that may
+// have come behind the keeper's: the last outcome counts.
+func (s *session) forget(lane int, it *item) {
+	if it.attempts > 0 {
+		s.rec.add(s.outcome(it, streams.StateDiscarded, "the store was full"))
+	}
+	s.leave(lane, it)
+}
+
 // discard takes events out of lane low that the keeper has given up, and
 // remembers those that have not come yet.
 func (s *session) discard(list []streams.Outcome) {
@@ -83,9 +92,12 @@ func (s *session) discard(list []streams.Outcome) {
 	}
 	for i := range s.lanes {
 		for _, it := range slices.Clone(s.lanes[i].items) {
-			if it != nil && !it.gone && !it.flying && gone[it.e.ID] {
-				s.leave(i, it)
-				delete(s.known, it.e.ID)
+			if it == nil || it.gone || !gone[it.e.ID] {
+				continue
+			}
+			delete(s.known, it.e.ID)
+			if it.given = it.flying; !it.flying {
+				s.forget(i, it)
 			}
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/time/rate"
 
@@ -78,11 +77,6 @@ func (r *Runner) session(ctx context.Context) error {
 	if s.js, err = streams.JetStream(r.nc, r.opts.API); err != nil {
 		return err
 	}
-	given, err := r.nc.Subscribe(streams.DoneDiscarded(r.opts.Name), s.givenUp)
-	if err != nil {
-		return fmt.Errorf("listen for events given up: %w", err)
-	}
-	defer func() { _ = given.Unsubscribe() }() // the connection may be gone
 	ctx, stop := streams.Connected(ctx, r.nc)
 	defer stop()
 	return streams.Cause(ctx, r.nc, s.work(ctx))
@@ -105,18 +99,22 @@ func (s *session) work(ctx context.Context) (err error) {
 	return s.run(ctx)
 }
 
-// givenUp hears that the keeper has given up events because the store was full.
-// What does not fit is known at the next start: delivering it meanwhile does no
-// harm.
-func (s *session) givenUp(m *nats.Msg) {
-	list, err := streams.ParseOutcomes(m.Data)
-	if err != nil {
-		return
-	}
-	select {
-	case s.discards <- list:
-	default:
-	}
+// givenUp hands on what the keeper gives up because the store is full. It reads what
+// DONE has taken, and does not listen to the subject: what DONE refuses is not given up.
+func (s *session) givenUp(ctx context.Context) error {
+	from := streams.From{Subjects: []string{streams.DoneDiscarded(s.opts.Name)}, Seq: s.done.CachedInfo().State.LastSeq + 1, Ahead: 16}
+	return streams.Follow(ctx, s.js, streams.Done, from, func(m jetstream.Msg) error {
+		list, err := streams.ParseOutcomes(m.Data())
+		if err != nil {
+			return nil //nolint:nilerr // recall tells it
+		}
+		select {
+		case s.discards <- list:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
 }
 
 // recall writes what a lost connection left unrecorded and reads DONE: what is
@@ -184,12 +182,13 @@ func (s *session) run(ctx context.Context) error {
 	requests, hard := context.WithCancel(context.WithoutCancel(ctx))
 	defer hard()
 	s.requests = requests
-	failed := make(chan error, 4) // three lanes and the recorder
+	failed := make(chan error, 5) // three lanes, what is given up, the recorder
 	var wg sync.WaitGroup
 	for i, name := range streams.Lanes {
 		s.incoming[i] = make(chan *item, 16)
 		wg.Go(func() { failed <- s.readLane(ctx, name, s.incoming[i], &s.caught[i]) })
 	}
+	wg.Go(func() { failed <- s.givenUp(ctx) })
 	recording, stopRecording := context.WithCancel(context.WithoutCancel(ctx))
 	wg.Go(func() { failed <- s.rec.run(recording, s.js, s.onRecorded(recording)) })
 	err := s.loop(ctx, failed)

@@ -185,6 +185,7 @@ func TestTwoPorts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	secure = tls.NewListener(secure, h.Config())
 	s := New(Options{ATM: "00000040", Signatures: []string{"URAL"}, MaxConnections: 1}, &notebook{})
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
