@@ -33,6 +33,7 @@ type pull struct {
 	seen    uint64 // consumer sequence of the last message
 	tick    *time.Ticker
 	alive   bool // something came since the last tick
+	stuck   int  // looks in a row at which the server had messages that did not come
 }
 
 const (
@@ -112,6 +113,7 @@ func (p *pull) next(ctx context.Context) (*message, error) {
 			p.alive = true
 			msg, err := p.take(m)
 			if msg != nil {
+				p.stuck = 0
 				return msg, nil
 			}
 			if err == nil {
@@ -148,8 +150,15 @@ func (p *pull) left(ctx context.Context, was uint64) (uint64, error) {
 	if info.NumPending == 0 && info.Delivered.Consumer <= p.seen {
 		return 0, nil
 	}
+	if p.stuck++; p.stuck >= maxStuck {
+		return 0, fmt.Errorf("read %s: the server counts %d messages more and does not hand them out", p.stream, info.NumPending)
+	}
 	return was, nil
 }
+
+// maxStuck looks, a scanSilence apart, are enough: a stream that has frozen may
+// count what it could not write.
+const maxStuck = 50
 
 // ask sends a pull request when half of what may be ahead has come.
 func (p *pull) ask() error {
