@@ -15,7 +15,7 @@ import (
 	"vestnik/internal/control"
 )
 
-// reloadCommand has programs read rules.xml and vestnik.conf anew (SPEC 3, ADR 0027).
+// reloadCommand has programs read rules.xml and vestnik.conf anew (SPEC 3, ADR 0026).
 func reloadCommand() *cobra.Command {
 	var wait time.Duration
 	cmd := &cobra.Command{

@@ -10,7 +10,7 @@ import (
 )
 
 // A Renewal is how a running daemon changes over to a changed configuration: its
-// work is ended and begun again within the process (ADR 0027). A file with errors
+// work is ended and begun again within the process (ADR 0026). A file with errors
 // is refused whole, and what was in force stays in force.
 type Renewal struct {
 	load   func() (*config.Config, error)

@@ -1,4 +1,4 @@
-// Package clock tells the time by two clocks at once (ADR 0026).
+// Package clock tells the time by two clocks at once (ADR 0025).
 //
 // The computer's clock says when something happened, and it may be set: back or
 // forward, by an hour or by years, also while the computer is suspended. How long

@@ -17,7 +17,7 @@ import (
 
 // Rules, configuration and credentials that are replaced by broken ones while
 // the programs run change nothing and are told; good ones take effect without a
-// restart, and nothing that was answered 0 is lost by it (SPEC 3, SPEC 11, ADR 0027).
+// restart, and nothing that was answered 0 is lost by it (SPEC 3, SPEC 11, ADR 0026).
 func TestReload(t *testing.T) {
 	t.Parallel()
 	reloadAll(t, settings{URAL: "uralsib, proxima"}, programs)

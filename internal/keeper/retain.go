@@ -59,7 +59,7 @@ const agePace = 24
 
 // ageLimit is the time before which EVENTS may go by age, if it begins at first. A
 // clock that was set forward by years, or was wrong when the computer started, must
-// not cost at once what an analysis needs: somebody has a day to notice (ADR 0026).
+// not cost at once what an analysis needs: somebody has a day to notice (ADR 0025).
 func (s *session) ageLimit(first time.Time) time.Time {
 	now := s.opts.Now()
 	oldest, soonest := now.Wall.Add(-s.opts.KeepAge), first.Add(agePace*(now.Run-s.before.at.Run))

@@ -17,7 +17,7 @@
 // the same, and its event is answered with code 8; until its frame is whole it
 // is the first to be displaced.
 //
-// Crowds (docs/adr/0025): nobody is displaced before he has waited a moment, for
+// Crowds (docs/adr/0024): nobody is displaced before he has waited a moment, for
 // his frame may have arrived unread; who does not read his answers may be displaced;
 // every answer that ends a connection is followed by a half-close and a drain.
 package terminal
