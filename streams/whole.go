@@ -149,7 +149,7 @@ func pendingFrom(ctx context.Context, js jetstream.JetStream, seq uint64) (uint6
 // before would take later events first.
 func AwaitWhole(ctx context.Context, js jetstream.JetStream) error {
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
-		hole, err := Hole(ctx, js)
+		hole, err := askHole(ctx, js)
 		if err != nil || hole == 0 {
 			return err
 		}
@@ -159,4 +159,35 @@ func AwaitWhole(ctx context.Context, js jetstream.JetStream) error {
 		case <-time.After(pause):
 		}
 	}
+}
+
+// Wholeness is the answer to a request Guard + Whole: for those who may not read what
+// others are owed, and so cannot look themselves.
+type Wholeness struct {
+	Hole uint64 `json:"hole"` // as Hole returns it
+}
+
+// Whole is the subject of such a request, behind the prefix of JetStream's requests.
+const Whole = "WHOLE"
+
+// askHole has the guard look, where there is one.
+func askHole(ctx context.Context, js jetstream.JetStream) (uint64, error) {
+	prefix := requests(js)
+	if prefix == jetstream.DefaultAPIPrefix {
+		return Hole(ctx, js)
+	}
+	ctx, cancel := context.WithTimeout(ctx, scanSilence)
+	defer cancel()
+	m, err := js.Conn().RequestWithContext(ctx, prefix+Whole, nil)
+	if errors.Is(err, nats.ErrNoResponders) { // a prefix without a guard, as at a hub
+		return Hole(ctx, js)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("ask whether ROUTE is whole: %w", err)
+	}
+	var w Wholeness
+	if err := json.Unmarshal(m.Data, &w); err != nil {
+		return 0, fmt.Errorf("ask whether ROUTE is whole: %w", err)
+	}
+	return w.Hole, nil
 }

@@ -138,12 +138,13 @@ func TestOpenedAgainOnlyIfWell(t *testing.T) {
 
 func TestProbe(t *testing.T) {
 	t.Parallel()
+	var disk *faultfs.Disk
 	for name, fail := range map[string]func(*faultfs.Disk){
 		"1 MiB free":      func(disk *faultfs.Disk) { disk.Capacity(disk.Used() + 1<<20) },
 		"no writes":       func(disk *faultfs.Disk) { disk.FailWrites(syscall.EROFS, 0) },
 		"a failing fsync": func(disk *faultfs.Disk) { disk.FailFsync(1) },
 	} {
-		disk := faultfs.Mount(t, faultfs.Options{}) // the kernel frees a removed file when it likes
+		disk = faultfs.Mount(t, faultfs.Options{}) // the kernel frees a removed file when it likes
 		fail(disk)
 		if broker.Probe(disk.Path) == nil {
 			t.Errorf("%s: the disk counts as well", name)

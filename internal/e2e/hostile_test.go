@@ -240,7 +240,7 @@ func (h *hostility) checkStored() {
 		only(h.t, "stored", got, h.want)
 		only(h.t, "missing", h.want, got)
 	}
-	ours := regexp.MustCompile(`^(in\.(\d{8}\.(URAL|JSON)|batch)|out\.(uralsib|proxima)\.normal\.\d{8}\.(normal|warning|critical|other)|rt\.rules|(done|mark)\.(uralsib|proxima)(\.\d{8}|\.batch)?)$`)
+	ours := regexp.MustCompile(`^(in\.(\d{8}\.(URAL|JSON)|batch)|out\.(uralsib|proxima)\.normal\.\d{8}\.(normal|warning|critical|other)|rt\.rules|mark\.ROUTE|(done|mark)\.(uralsib|proxima)(\.\d{8}|\.batch)?)$`)
 	for _, name := range []string{streams.Events, streams.Route, streams.Done} {
 		s, err := js.Stream(h.t.Context(), name)
 		if err != nil {
@@ -349,7 +349,7 @@ func (h *hostility) jsonLine(line string) {
 // checkFiles: the edge has made its store and nothing else, and no name in it
 // comes from the input.
 func (h *hostility) checkFiles() {
-	ours := regexp.MustCompile(`^(vestnik\.conf|nats\.conf|rules\.xml|data(/vestnik\.lock|/jetstream(/\$G(/streams(/(EVENTS|ROUTE|DONE|KV_CONTROL)(/(meta\.(inf|sum)|(msgs|obs)(/[\w.-]+(/[\w.-]+)?)?))?)?)?)?)?)$`)
+	ours := regexp.MustCompile(`^(vestnik\.conf|nats\.conf|rules\.xml|data(/vestnik\.(lock|last|notes|damage\.json)|/vestnik\.meta(/\$G(/(EVENTS|ROUTE|DONE|KV_CONTROL)(/meta\.(inf|sum))?)?)?|/jetstream(/\$G(/streams(/(EVENTS|ROUTE|DONE|KV_CONTROL)(/(meta\.(inf|sum)|(msgs|obs)(/[\w.-]+(/[\w.-]+)?)?))?)?)?)?)?)$`)
 	err := filepath.WalkDir(h.site.dir, func(path string, _ fs.DirEntry, err error) error {
 		name, _ := filepath.Rel(h.site.dir, path)
 		if name = filepath.ToSlash(name); name != "." && !ours.MatchString(name) {

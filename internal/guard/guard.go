@@ -85,6 +85,10 @@ func (g *Guard) pass(ctx context.Context, m *nats.Msg) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	if subject == streams.Whole {
+		g.whole(ctx, m)
+		return
+	}
 	data, err := g.judge(ctx, strings.Split(subject, "."), m.Data)
 	if err != nil {
 		g.log.Warn().Err(err).Str("request", subject).Msg("request to JetStream refused")
@@ -97,6 +101,17 @@ func (g *Guard) pass(ctx context.Context, m *nats.Msg) {
 		return
 	}
 	_ = g.nc.Publish(m.Reply, answer.Data)
+}
+
+// whole answers whether ROUTE is; without an answer who asks tries again.
+func (g *Guard) whole(ctx context.Context, m *nats.Msg) {
+	hole, err := streams.Hole(ctx, g.js)
+	if err != nil {
+		g.log.Warn().Err(err).Msg("not known whether ROUTE is whole")
+		return
+	}
+	data, _ := json.Marshal(streams.Wholeness{Hole: hole}) // a number
+	_ = g.nc.Publish(m.Reply, data)
 }
 
 // judge returns the request that is passed on.

@@ -89,8 +89,7 @@ func (c *check) judgeOther(s *stream, d *Damage) {
 	}
 	add := func(r Range, most uint64) {
 		switch {
-		case r.From > settled:
-			d.Doubt = true // what a power cut may do
+		case r.From > settled: // what a power cut may do, and the router mends
 		case r.To < r.From:
 			d.Healed++ // a tombstone: no message is missing
 		default:
@@ -117,20 +116,23 @@ func (c *check) judgeOther(s *stream, d *Damage) {
 	if s.note.Last > at && s.noted {
 		add(Range{at + 1, s.note.Last}, s.note.Last-at)
 	}
-	c.missing(s, add, d)
+	c.missing(s, settled, add, d)
 }
 
 // missing judges block files that are gone or have become shorter. Who removes
 // messages may do that to blocks, too: only behind a clean stop it is sure that
 // nobody has.
-func (c *check) missing(s *stream, add func(Range, uint64), d *Damage) {
+func (c *check) missing(s *stream, settled uint64, add func(Range, uint64), d *Damage) {
 	now := map[uint32]int64{}
 	for _, b := range s.blocks {
 		now[b.index] = b.size
 	}
 	gone := s.note.missing(now)
-	if len(gone) > 0 && !c.notes.Clean {
-		d.Doubt = true
+	if !c.notes.Clean {
+		d.Doubt = slices.ContainsFunc(gone, func(index uint32) bool {
+			r := s.around(index)
+			return r.To > 0 && r.To <= settled // what lies behind a power cut may have taken
+		})
 		return
 	}
 	known := uint64(0)
