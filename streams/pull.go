@@ -34,6 +34,8 @@ type pull struct {
 	tick    *time.Ticker
 	alive   bool // something came since the last tick
 	stuck   int  // looks in a row at which the server had messages that did not come
+	vain    int  // consumers in a row that gave no message
+	limited bool // so many of them are enough
 }
 
 const (
@@ -113,7 +115,7 @@ func (p *pull) next(ctx context.Context) (*message, error) {
 			p.alive = true
 			msg, err := p.take(m)
 			if msg != nil {
-				p.stuck = 0
+				p.stuck, p.vain = 0, 0
 				return msg, nil
 			}
 			if err == nil {
@@ -159,6 +161,25 @@ func (p *pull) left(ctx context.Context, was uint64) (uint64, error) {
 // maxStuck looks, a scanSilence apart, are enough: a stream that has frozen may
 // count what it could not write.
 const maxStuck = 50
+
+// maxVain consumers, with the pauses between them, take about 5 s.
+const maxVain = 8
+
+// rest keeps a reader and a server that cannot serve it from running in circles: the
+// first new consumer is made at once, those after it later and later.
+func (p *pull) rest(ctx context.Context) error {
+	if p.vain < 2 {
+		return nil
+	}
+	t := time.NewTimer(min(20*time.Millisecond<<min(p.vain, 10), time.Second))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
 
 // ask sends a pull request when half of what may be ahead has come.
 func (p *pull) ask() error {
@@ -208,6 +229,12 @@ func (p *pull) take(m *nats.Msg) (*message, error) {
 
 // again makes a new consumer behind the last message, as soon as that goes.
 func (p *pull) again(ctx context.Context, why error) error {
+	if p.vain++; p.limited && p.vain > maxVain {
+		return fmt.Errorf("read %s: %d consumers in a row gave nothing: %w", p.stream, maxVain, why)
+	}
+	if err := p.rest(ctx); err != nil {
+		return err
+	}
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		try, cancel := context.WithTimeout(ctx, 5*time.Second)
 		err := p.open(try)

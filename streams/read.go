@@ -80,6 +80,7 @@ func Scan(ctx context.Context, js jetstream.JetStream, stream string, from From,
 		return err
 	}
 	defer p.close()
+	p.limited = true
 	for left := p.pending; left > 0; {
 		m, err := p.next(ctx)
 		if errors.Is(err, errSilent) {

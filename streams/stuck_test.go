@@ -13,10 +13,9 @@ import (
 	"vestnik/streams"
 )
 
-// A server that counts messages and does not hand them out (here because the
-// consumer is paused) does not keep a Scan for ever.
-func TestScanEndsWhenNothingComes(t *testing.T) {
-	t.Parallel()
+// twenty is a DONE of 20 messages.
+func twenty(t *testing.T) (jetstream.JetStream, jetstream.Stream) {
+	t.Helper()
 	b, err := broker.Start(broker.Options{Dir: t.TempDir(), Log: zerolog.Nop()})
 	if err != nil {
 		t.Fatal(err)
@@ -40,6 +39,14 @@ func TestScanEndsWhenNothingComes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	return js, s
+}
+
+// A server that counts messages and does not hand them out (here because the
+// consumer is paused) does not keep a Scan for ever.
+func TestScanEndsWhenNothingComes(t *testing.T) {
+	t.Parallel()
+	js, s := twenty(t)
 	pause := func() error {
 		for name := range s.ConsumerNames(t.Context()).Name() {
 			if _, err := js.PauseConsumer(t.Context(), streams.Done, name, time.Now().Add(time.Hour)); err != nil {
@@ -51,7 +58,7 @@ func TestScanEndsWhenNothingComes(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	got := 0
-	err = streams.Scan(ctx, js, streams.Done, streams.From{Ahead: 2}, func(jetstream.Msg) error {
+	err := streams.Scan(ctx, js, streams.Done, streams.From{Ahead: 2}, func(jetstream.Msg) error {
 		if got++; got == 1 {
 			return pause()
 		}

@@ -93,9 +93,9 @@ func TestDiskFrozenStatus(t *testing.T) {
 		t.Errorf("an event that cannot be written is answered with code %d", got)
 	}
 	f.site.processes["edge"].logged(t, "store frozen")
-	out, _, exit := run(t, nil, program("vestnik"), "status", "-c", f.site.path("vestnik.conf"))
+	out, errs, exit := run(t, nil, program("vestnik"), "status", "-c", f.site.path("vestnik.conf"))
 	if exit != 0 || !strings.Contains(out, "the store has taken no writes since") || !strings.Contains(out, "input/output error") {
-		t.Errorf("status, exit code %d:\n%s", exit, out)
+		t.Errorf("status, exit code %d:\n%s\n%s", exit, out, errs)
 	}
 	f.site.processes["edge"].stop(t)
 }
