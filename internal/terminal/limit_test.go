@@ -299,7 +299,7 @@ func TestRegistryStop(t *testing.T) {
 		}
 		ends[s] = ours
 	}
-	r.stop()
+	r.stop(0)
 	for s, c := range ends {
 		if closed := c.SetDeadline(time.Now()) != nil; closed != (s == reading) {
 			t.Errorf("stage %d: closed is %t", s, closed)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net"
 	"testing"
+
+	"vestnik/internal/code"
 )
 
 // Between two servers of one socket nobody is refused: who connects waits.
@@ -63,4 +65,14 @@ func TestPortsTidy(t *testing.T) {
 		_ = nc.Close()
 		t.Error("open though it was not used")
 	}
+}
+
+// Who has just connected when the port stops may still send his frame: an edge that
+// changes over to another configuration leaves nobody without an answer.
+func TestNewcomerIsAnsweredAtStop(t *testing.T) {
+	t.Parallel()
+	p := start(t, Options{}, &notebook{})
+	c := p.dialAdmitted()
+	p.stop()
+	c.send(wire("URAL", good)).want(code.OK)
 }

@@ -136,13 +136,15 @@ func (r *registry) drop(c *conn) {
 	}
 }
 
-// stop closes what only reads and lets nothing new in; answers owed stay.
-func (r *registry) stop() {
+// stop closes what only reads and lets nothing new in; answers owed stay, and so do
+// those that have waited for less than young: their frame may be on its way.
+func (r *registry) stop(young time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.stopping = true
+	now := time.Now()
 	r.waiting.each(func(c *conn) {
-		if c.stage == reading {
+		if c.stage == reading && now.Sub(c.since) >= young {
 			r.drop(c)
 			c.cut()
 		}

@@ -117,7 +117,9 @@ func (s *Server) Serve(ctx context.Context, ports ...net.Listener) error {
 	var wg sync.WaitGroup
 	err := s.acceptFrom(ctx, owed, ports, &wg)
 
-	s.conns.stop()
+	s.conns.stop(newcomer)
+	late := time.AfterFunc(newcomer, func() { s.conns.stop(0) })
+	defer late.Stop()
 	done := make(chan struct{})
 	go func() { wg.Wait(); close(done) }()
 	last := s.opts.StopTimeout / 5 // for those whose Recorder has been told to give up
@@ -130,6 +132,11 @@ func (s *Server) Serve(ctx context.Context, ports ...net.Listener) error {
 	<-done
 	return err
 }
+
+// newcomer is for how long a connection may have been there without a frame when the
+// port stops, and for how long it then may still send it: the edge that changes over to
+// another configuration leaves nobody without an answer.
+const newcomer = 100 * time.Millisecond
 
 func closedWithin(done <-chan struct{}, d time.Duration) bool {
 	limit := time.NewTimer(d)
