@@ -184,26 +184,26 @@ func Unrouted(ctx context.Context, js jetstream.JetStream) (uint64, error) {
 	return info.State.LastSeq - behind + 1, nil
 }
 
-// position is that of ROUTE's last message, zero if there is none.
+// position is that of ROUTE's last message, zero if there is none. The number of
+// the last may be that of a message which cannot be read: it was removed since, or
+// the disk has failed it.
 func position(ctx context.Context, js jetstream.JetStream) (streams.Position, error) {
-	for {
-		route, err := open(ctx, js, streams.Route)
-		if err != nil || route == nil {
-			return streams.Position{}, err
-		}
-		state := route.CachedInfo().State
-		if state.Msgs == 0 {
-			return streams.Position{}, nil
-		}
-		m, err := route.GetMsg(ctx, state.LastSeq)
-		if errors.Is(err, jetstream.ErrMsgNotFound) && ctx.Err() == nil {
-			continue // no longer the last one, and removed
+	route, err := open(ctx, js, streams.Route)
+	if err != nil || route == nil {
+		return streams.Position{}, err
+	}
+	state := route.CachedInfo().State
+	for seq := state.LastSeq; state.Msgs > 0 && seq >= state.FirstSeq; seq-- {
+		m, err := route.GetMsg(ctx, seq)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue
 		}
 		if err != nil {
 			return streams.Position{}, fmt.Errorf("read the end of ROUTE: %w", err)
 		}
 		return streams.ParsePosition(m.Header.Get(streams.HeaderPos))
 	}
+	return streams.Position{}, nil
 }
 
 // open looks a stream up; nil if it is not there.

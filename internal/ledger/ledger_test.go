@@ -205,6 +205,16 @@ func TestUnrouted(t *testing.T) {
 	if n := unrouted(); n != 1 {
 		t.Errorf("behind the position: %d", n)
 	}
+	route, err := w.js.Stream(t.Context(), streams.Route)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := route.DeleteMsg(t.Context(), route.CachedInfo().State.LastSeq); err != nil { // as a disk that fails takes it
+		t.Fatal(err)
+	}
+	if n := unrouted(); n != 2 {
+		t.Errorf("behind a position whose message is gone: %d", n)
+	}
 }
 
 // The oldest that a sink owes: not what a rule holds, not what is delivered.
