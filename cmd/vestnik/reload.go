@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
 
 	"vestnik/internal/app"
@@ -108,9 +109,9 @@ func (r *reloader) one(name string) (string, error) {
 	switch {
 	case errors.As(err, &refused):
 		return "", fmt.Errorf("%s\nwhat was in force stays in force", refused.Text)
-	case err != nil:
+	case err != nil && !errors.Is(err, nats.ErrConnectionClosed): // the edge's broker may go before its answer has left
 		return "", err
-	case a.Renewing:
+	case err != nil, a.Renewing:
 		return renewed, r.renewed(ctx, name, before)
 	}
 	text := "configuration unchanged"

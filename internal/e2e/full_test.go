@@ -239,7 +239,7 @@ func fullDiscardLow(t *testing.T, hosted string, programs []string) {
 	}
 	f := newFlood(t, s, 41, 150, func(n int) string { return padded(1000, "kind='"+kind(n)+"'")(n) })
 	var gone []queueLine
-	eventually(t, 30*time.Second, func() string { return f.said("events given up")() + fmt.Sprint(": ", len(gone)) }, func() bool {
+	eventually(t, time.Minute, func() string { return f.said("events given up")() + fmt.Sprint(": ", len(gone)) }, func() bool {
 		gone = s.list("uralsib", streams.StateDiscarded)
 		return len(gone) > 0
 	})

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
 	"strings"
@@ -141,7 +142,9 @@ func TestNetworkUnknownHost(t *testing.T) {
 	}
 	await(t, s.proxima.Monitor, 20)
 	n.out("uralsib", "no such host", 3)
-	if st := n.status("uralsib"); st.Waiting != 20 || st.Delivered != 0 {
+	eventually(t, 10*time.Second, func() string { return fmt.Sprintf("20 events wait: %+v", n.status("uralsib")) },
+		func() bool { return n.status("uralsib").Waiting == 20 })
+	if st := n.status("uralsib"); st.Delivered != 0 {
 		t.Errorf("%+v", st)
 	}
 }
