@@ -69,17 +69,45 @@ func PutMark(ctx context.Context, js jetstream.JetStream, subject string, mark a
 	if err != nil {
 		return fmt.Errorf("mark: %w", err)
 	}
-	if _, err := js.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: data}); err != nil {
-		return fmt.Errorf("mark in DONE: %w", err)
-	}
 	done, err := js.Stream(ctx, Done)
 	if err != nil {
 		return fmt.Errorf("look up DONE: %w", err)
+	}
+	put := func() error {
+		_, err := js.PublishMsg(ctx, &nats.Msg{Subject: subject, Data: data})
+		return err
+	}
+	if err = put(); IsFull(err) && subject == RouteMark {
+		err = squeeze(ctx, js, done.CachedInfo(), put)
+	}
+	if err != nil {
+		return fmt.Errorf("mark in DONE: %w", err)
 	}
 	if err := done.Purge(ctx, jetstream.WithPurgeSubject(subject), jetstream.WithPurgeKeep(1)); err != nil {
 		return fmt.Errorf("mark in DONE: %w", err)
 	}
 	return nil
+}
+
+// squeezed is by how much DONE's limit is raised for a mark.
+const squeezed = 16 << 10
+
+// squeeze puts RouteMark into a DONE that is full to the brim, as it is when sinks went
+// on without a keeper: without the mark nothing may leave ROUTE, and no hole is mended;
+// and as long as events are in ROUTE their outcomes stay in DONE.
+func squeeze(ctx context.Context, js jetstream.JetStream, info *jetstream.StreamInfo, put func() error) error {
+	set := func(bytes int64) error {
+		cfg := info.Config
+		cfg.MaxBytes = bytes
+		if _, err := js.UpdateStream(ctx, cfg); err != nil {
+			return fmt.Errorf("limit of DONE: %w", err)
+		}
+		return nil
+	}
+	if err := set(max(info.Config.MaxBytes, int64(info.State.Bytes)) + squeezed); err != nil {
+		return err
+	}
+	return errors.Join(put(), set(info.Config.MaxBytes))
 }
 
 // Hole is the first message that ROUTE has lost while later ones are still there,
@@ -110,7 +138,15 @@ func Hole(ctx context.Context, js jetstream.JetStream) (uint64, error) {
 	if r.Upto+there >= route.CachedInfo().State.LastSeq {
 		return 0, nil
 	}
-	return firstGap(ctx, js, r.Upto+1)
+	hole, err := firstGap(ctx, js, r.Upto+1)
+	if err != nil || hole == 0 {
+		return 0, err
+	}
+	// The keeper may have removed since; its mark came first.
+	if r, _, err = ReadRemoved(ctx, js); err != nil || r.Upto < hole {
+		return hole, err
+	}
+	return Hole(ctx, js)
 }
 
 // firstGap is the first number that is missing between messages of ROUTE.
@@ -150,7 +186,9 @@ func pendingFrom(ctx context.Context, js jetstream.JetStream, seq uint64) (uint6
 func AwaitWhole(ctx context.Context, js jetstream.JetStream) error {
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
 		hole, err := askHole(ctx, js)
-		if err != nil || hole == 0 {
+		switch {
+		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil: // the guard still looks
+		case err != nil || hole == 0:
 			return err
 		}
 		select {
@@ -170,13 +208,16 @@ type Wholeness struct {
 // Whole is the subject of such a request, behind the prefix of JetStream's requests.
 const Whole = "WHOLE"
 
+// askTimeout is how long the guard may look: a second for 300,000 messages.
+const askTimeout = 5 * time.Second
+
 // askHole has the guard look, where there is one.
 func askHole(ctx context.Context, js jetstream.JetStream) (uint64, error) {
 	prefix := requests(js)
 	if prefix == jetstream.DefaultAPIPrefix {
 		return Hole(ctx, js)
 	}
-	ctx, cancel := context.WithTimeout(ctx, scanSilence)
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	m, err := js.Conn().RequestWithContext(ctx, prefix+Whole, nil)
 	if errors.Is(err, nats.ErrNoResponders) { // a prefix without a guard, as at a hub

@@ -97,7 +97,7 @@ func (s *store) askRenewal(ctx context.Context) error {
 	}
 	if h.Needs(streams.Route, streams.Done) {
 		route, err := s.js.Stream(ctx, streams.Route)
-		if errors.Is(err, jetstream.ErrStreamNotFound) && h.Needs(streams.Route) { // made anew, over its messages
+		if errors.Is(err, jetstream.ErrStreamNotFound) { // made anew, over its messages
 			if err = ensureRoute(ctx, s.js, s.cfg, s.log); err == nil {
 				route, err = s.js.Stream(ctx, streams.Route)
 			}

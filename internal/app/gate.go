@@ -11,7 +11,8 @@ import (
 
 // gate closes intake while the store is full of undelivered events (SPEC 4).
 func (s *store) gate(ctx context.Context) error {
-	return gate.New(s.js, gate.Options{Fanout: len(s.cfg.SinkNames()), Trouble: s.trouble, Set: s.server.SetFull, Log: s.log}).Run(ctx)
+	return gate.New(s.js, gate.Options{Fanout: len(s.cfg.SinkNames()), Trouble: s.trouble, Set: s.server.SetFull,
+		Closed: s.server.Full() != nil, Log: s.log}).Run(ctx)
 }
 
 // full is why intake is closed, "" if it is not.

@@ -2,10 +2,12 @@ package app
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
 	"vestnik/internal/health"
+	"vestnik/internal/scrub"
 	"vestnik/streams"
 )
 
@@ -52,7 +54,7 @@ var (
 	journalFailing  = health.Gauge("journal_failing", "Whether the last commit failed.")
 	storeFrozen     = health.Gauge("store_frozen", "Whether the disk has failed the store, which is opened again when it can be written.")
 	storeRestarts   = health.Counter("store_restarts_total", "How often the store was opened again in this process.")
-	lossFound       = health.Gauge("loss_found", "Whether stored events were found lost when the edge began.")
+	lossFound       = health.Gauge("loss_found", "Whether events in EVENTS were found lost, in the last 30 days.")
 )
 
 // health is the edge as others see it.
@@ -117,7 +119,7 @@ func (s *store) metrics(c *health.Scrape) {
 	c.Put(journalWaiting, float64(j.Waiting))
 	c.Put(journalFailed, float64(j.Failed))
 	c.Flag(journalFailing, j.Error != "")
-	c.Flag(lossFound, len(s.damage.known()) > 0)
+	c.Flag(lossFound, slices.ContainsFunc(s.damage.known(), func(d scrub.Damage) bool { return d.Stream == streams.Events && d.Lost > 0 }))
 	since, _ := s.disk.Frozen()
 	c.Flag(storeFrozen, !since.IsZero())
 	c.Put(storeRestarts, float64(s.disk.Restarts()))

@@ -24,11 +24,17 @@ func (s *store) own(ctx context.Context, severity, message string) error {
 	return err
 }
 
-// tell records the critical events that are due: a loss found when the store was
-// opened, a store that was frozen. What this life cannot store the next one tries.
+// tellAgain is the pause before the edge's own event is tried again.
+const tellAgain = 5 * time.Second
+
+// tell records the critical events that are due: a store that was frozen. What this life cannot store the next one tries.
 func (s *store) tell(ctx context.Context) error {
-	for len(s.untold) > 0 && s.own(ctx, "critical", s.untold[0]) == nil {
-		s.untold = s.untold[1:]
+	for len(s.untold) > 0 {
+		if s.own(ctx, "critical", s.untold[0]) == nil {
+			s.untold = s.untold[1:]
+		} else if !wait(ctx, tellAgain) {
+			return nil
+		}
 	}
 	<-ctx.Done()
 	return nil

@@ -23,6 +23,7 @@ type Renewal struct {
 	end     context.CancelFunc
 	ready   bool
 	problem string
+	failed  config.Marks   // of the configuration that did not serve
 	log     zerolog.Logger // of the present life
 }
 
@@ -40,8 +41,12 @@ func (r *Renewal) Ask() (*config.Config, error) {
 		refused(r.log, err)
 		return nil, err
 	}
-	r.problem = ""
-	if r.marksOf(next) == r.marks {
+	m := r.marksOf(next)
+	if m != r.failed { // else what kept it from serving still holds
+		r.problem = ""
+	}
+	if m == r.marks {
+		r.problem = ""
 		return nil, nil
 	}
 	return next, nil
@@ -99,9 +104,12 @@ func (r *Renewal) live(ctx context.Context, first *config.Config, log func(*conf
 		case ctx.Err() != nil:
 			return err
 		case next != nil:
-			before, cfg = cfg, next
+			if ready {
+				before = cfg
+			}
+			cfg = next
 		case err != nil && !ready && before != nil:
-			r.refuse(before, err)
+			r.refuse(before, cfg, err)
 			before, cfg = nil, before
 		default:
 			return err
@@ -127,9 +135,9 @@ func (r *Renewal) one(ctx context.Context, cfg *config.Config, log zerolog.Logge
 }
 
 // refuse remembers why a configuration without errors did not serve.
-func (r *Renewal) refuse(back *config.Config, err error) {
+func (r *Renewal) refuse(back, next *config.Config, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.problem = Text(err)
+	r.problem, r.failed = Text(err), r.marksOf(next)
 	r.log.Error().Str("digest", back.Digest).Str("problem", r.problem).Msg("the new configuration does not serve, going back to the old one")
 }

@@ -213,3 +213,39 @@ func TestRenewalWatches(t *testing.T) {
 		t.Errorf("not said:\n%s", said)
 	}
 }
+
+// What did not serve is not tried again by itself, and status goes on telling why.
+func TestRenewalTriesOnce(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "a.creds")
+	if err := os.WriteFile(path, []byte("one"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var first config.Marks
+	tried := make(chan struct{}, 100)
+	h := newHost(t, good+"nats { creds: \""+filepath.ToSlash(path)+"\" }\n", func(cfg *config.Config) error {
+		if first == (config.Marks{}) {
+			first = cfg.Marks()
+		}
+		if cfg.Marks() != first {
+			tried <- struct{}{}
+			return errors.New("the broker refuses these credentials")
+		}
+		return nil
+	})
+	h.next()
+	if err := os.WriteFile(path, []byte("two, longer"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	<-tried
+	back := h.next()
+	select {
+	case <-tried:
+		t.Error("tried again by itself")
+	case <-time.After(3 * time.Second): // three looks
+	}
+	if p := back.renew.Problem(); p != "the broker refuses these credentials" {
+		t.Errorf("problem %q", p)
+	}
+	h.over()
+}

@@ -87,6 +87,9 @@ func (r *Renewal) onlyCredentials(next *config.Config) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m := r.marksOf(next)
+	if m == r.failed { // by request only
+		return false
+	}
 	m.Credentials = r.marks.Credentials
 	return m == r.marks
 }

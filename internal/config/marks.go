@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"os"
+	"path/filepath"
 )
 
 // Marks tell whether a configuration, or a file that it names, has changed.
@@ -33,6 +34,10 @@ func (c *Config) credentials() []string {
 		if s := c.Sink(name); s != nil {
 			files = append(files, s.CA)
 		}
+	}
+	if c.NATS.Certs != "" { // a folder, with a pair for each program
+		all, _ := filepath.Glob(filepath.Join(c.NATS.Certs, "*.*")) // the pattern is good
+		files = append(files, all...)
 	}
 	var list []string
 	for _, path := range files {

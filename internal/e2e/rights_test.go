@@ -106,7 +106,9 @@ func sinkMayNot(self, other string) []act {
 
 // mayNot is what each role must be refused.
 func mayNot() map[string][]act {
-	router := each(forbidden(), "done.uralsib.00000040", "done.uralsib.batch", "done.proxima.batch", apiPrefix+"$KV.CONTROL.all",
+	// it drops what stands behind a hole in ROUTE
+	mends := func(a act) bool { return a.subject == apiPrefix+"STREAM.MSG.DELETE.ROUTE" }
+	router := each(slices.DeleteFunc(forbidden(), mends), "done.uralsib.00000040", "done.uralsib.batch", "done.proxima.batch", apiPrefix+"$KV.CONTROL.all",
 		"ctl.edge.stop", "ctl.sink-uralsib.stop", "ctl.edge.status")
 	for _, s := range []string{streams.Events, streams.Route, streams.Done, "KV_CONTROL"} {
 		if s == "KV_CONTROL" {

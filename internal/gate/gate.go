@@ -31,7 +31,9 @@ type Options struct {
 	// Set closes intake with what is answered, and opens it with nil.
 	Set   func(*code.Error)
 	Every time.Duration // between two looks, default 200 ms
-	Log   zerolog.Logger
+	// Closed tells that intake is closed already, by the gate before this one.
+	Closed bool
+	Log    zerolog.Logger
 }
 
 // Gate looks how full the store is.
@@ -47,7 +49,7 @@ func New(js jetstream.JetStream, opts Options) *Gate {
 	if opts.Every == 0 {
 		opts.Every = 200 * time.Millisecond
 	}
-	return &Gate{js: js, opts: opts}
+	return &Gate{js: js, opts: opts, closed: opts.Closed}
 }
 
 // Run looks until ctx ends. What it cannot learn leaves intake as it is.

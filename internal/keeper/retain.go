@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"vestnik/internal/clock"
 	"vestnik/streams"
 )
 
@@ -62,11 +63,19 @@ const agePace = 24
 // not cost at once what an analysis needs: somebody has a day to notice (ADR 0025).
 func (s *session) ageLimit(first time.Time) time.Time {
 	now := s.opts.Now()
-	oldest, soonest := now.Wall.Add(-s.opts.KeepAge), first.Add(agePace*(now.Run-s.before.at.Run))
+	oldest, soonest := now.Wall.Add(-s.opts.KeepAge), first.Add(agePace*(now.Run-s.last().Run))
 	if soonest.Before(oldest) {
 		return soonest
 	}
 	return oldest
+}
+
+// last is when the round before this one was.
+func (s *session) last() clock.Moment {
+	if n := len(s.noted); n > 0 {
+		return s.noted[n-1].at
+	}
+	return s.before.at
 }
 
 // firstSince is the first message of EVENTS that was stored at or after t. It reads

@@ -58,40 +58,7 @@ func (s *session) noteRemoval(ctx context.Context) error {
 	if err != nil || s.before.last == 0 || ok && r.Upto >= s.before.last {
 		return err
 	}
-	put := func() error {
-		return streams.PutMark(ctx, s.js, streams.RouteMark, streams.Removed{Upto: s.before.last})
-	}
-	err = put()
-	if streams.IsFull(err) {
-		return s.squeeze(ctx, put)
-	}
-	return err
-}
-
-// squeezed is by how much DONE's limit is raised for a mark.
-const squeezed = 16 << 10
-
-// squeeze puts something small into a DONE that is full to the brim, as it is when sinks
-// went on without a keeper: without the mark nothing may leave ROUTE, and as long
-// as events are in ROUTE their outcomes stay in DONE.
-func (s *session) squeeze(ctx context.Context, put func() error) error {
-	info, err := s.done.Info(ctx)
-	if err != nil {
-		return fmt.Errorf("look up DONE: %w", err)
-	}
-	limit := info.Config.MaxBytes
-	set := func(bytes int64) error {
-		cfg := info.Config
-		cfg.MaxBytes = bytes
-		if _, err := s.js.UpdateStream(ctx, cfg); err != nil {
-			return fmt.Errorf("limit of DONE: %w", err)
-		}
-		return nil
-	}
-	if err := set(max(limit, int64(info.State.Bytes)) + squeezed); err != nil {
-		return err
-	}
-	return errors.Join(put(), set(limit))
+	return streams.PutMark(ctx, s.js, streams.RouteMark, streams.Removed{Upto: s.before.last})
 }
 
 func (s *session) markers(ctx context.Context) (markers, error) {

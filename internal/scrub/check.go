@@ -85,6 +85,7 @@ type stream struct {
 	note   note
 	noted  bool
 	config string // what becomes of its configuration, "" = it is good
+	torn   bool   // its configuration is there in part, or not at all
 	blind  bool   // its blocks cannot be read here
 	blocks []*block
 }
@@ -133,6 +134,7 @@ func (c *check) configOf(s *stream) []byte {
 	if ok {
 		return inf
 	}
+	s.torn = s.tornMeta()
 	if inf, _, ok = copyOf(c.root, s.folder).meta(); ok {
 		s.config = Restored
 		return inf

@@ -118,6 +118,17 @@ func (f folder) meta() (inf, sum []byte, ok bool) {
 	return inf, sum, metaGood(f.stream, inf, sum)
 }
 
+// tornMeta tells whether one of the configuration's two files is missing, empty or
+// cut short, as a power cut leaves what was not synced; a disk that decays does not.
+func (f folder) tornMeta() bool {
+	inf, err := os.ReadFile(f.path(metaFile))
+	if err != nil || len(inf) == 0 || inf[len(inf)-1] != '}' {
+		return true
+	}
+	sum, err := os.ReadFile(f.path(sumFile))
+	return err != nil || len(sum) != 16 || sum[0] == 0 // highwayhash, 64 bits in hexadecimal digits
+}
+
 func metaGood(stream string, inf, sum []byte) bool {
 	key := sha256.Sum256([]byte(stream))
 	h, err := highwayhash.NewDigest64(key[:])

@@ -11,7 +11,7 @@ func (c *check) judge(s *stream) Damage {
 	if s.config == Remade && !s.noted && len(s.blocks) == 0 {
 		d.Config = "" // it was being made when the power failed
 	}
-	if d.Config != "" && !c.notes.Clean { // as a power cut leaves it, which is no damage: it is put right all the same
+	if d.Config != "" && !c.notes.Clean && (slices.Contains(c.Behind, s.stream) || s.torn) { // as a power cut leaves it: no damage, put right all the same
 		c.Log.Warn().Str("stream", s.name()).Str("config", d.Config).Msg("the stream's configuration was not whole, and is put right")
 		d.Config = ""
 	}

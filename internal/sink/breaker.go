@@ -17,7 +17,6 @@ type breaker struct {
 	until    time.Duration // no request before, as clock.Moment's Run
 	since    clock.Moment
 	err      string
-	rejects  bool // the outage is one of rejections
 	proven   bool // the sink has said something about an event since the program started
 }
 
@@ -71,6 +70,5 @@ func (b *breaker) refused(err error, probe bool, now clock.Moment, dice float64)
 		b.since = now
 	}
 	b.err = err.Error()
-	b.rejects = true
 	b.until = now.Run + max(b.backoff.Next(1, dice), RetryAfter(err))
 }

@@ -178,13 +178,11 @@ func (c *conn) deliver(v verdict) error {
 		_, err := c.Write(v.answer)
 		return err
 	}
-	_ = c.SetWriteDeadline(time.Now().Add(promptly))
-	n, err := c.Write(v.answer)
-	if !timedOut(err) || !s.conns.move(c, linger) {
-		return err
-	}
+	// Not by two deadlines: a Write that timed out is the last one of a TLS connection.
+	late := time.AfterFunc(promptly, func() { s.conns.move(c, linger) })
+	defer late.Stop()
 	_ = c.SetWriteDeadline(time.Now().Add(s.opts.FrameTimeout))
-	_, err = c.Write(v.answer[n:])
+	_, err := c.Write(v.answer)
 	return err
 }
 
