@@ -58,6 +58,7 @@ func runRouter(ctx context.Context, cfg *config.Config, log zerolog.Logger, at p
 		signatures[s.Name] = s.Sinks
 	}
 	opts := router.Options{API: at.api, Signatures: signatures, Load: load, Events: at.feeds.events, Queues: at.feeds.queues, Log: log}
+	opts.Prepare = func(ctx context.Context) error { return ensureRoute(ctx, js, cfg, log) } // the edge may come back with an empty store
 	var k *keeper.Keeper
 	if at.board != nil {
 		opts.Queued = func(sink, lane string, seq uint64, id string) { k.Queued(sink, lane, seq, id) }

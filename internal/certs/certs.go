@@ -33,11 +33,30 @@ func (f Files) read() (*set, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := forServers(cert.Leaf); err != nil {
+		return nil, fmt.Errorf("%s: %w", f.Cert, err)
+	}
 	s := &set{cert: cert}
 	if f.CA != "" {
 		s.pool, err = Pool(f.CA)
 	}
 	return s, err
+}
+
+// forServers refuses what no client would accept: a certificate for clients only, or one
+// without the names of a server.
+func forServers(c *x509.Certificate) error {
+	serves := len(c.ExtKeyUsage)+len(c.UnknownExtKeyUsage) == 0
+	for _, u := range c.ExtKeyUsage {
+		serves = serves || u == x509.ExtKeyUsageServerAuth || u == x509.ExtKeyUsageAny
+	}
+	switch {
+	case !serves:
+		return errors.New("is not for servers (extended key usage)")
+	case len(c.DNSNames)+len(c.IPAddresses) == 0:
+		return errors.New("names no host (subject alternative name)")
+	}
+	return nil
 }
 
 // Pair reads a certificate with its key, and refuses one that has expired.

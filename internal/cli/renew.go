@@ -2,7 +2,12 @@ package cli
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"os/signal"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -15,6 +20,7 @@ import (
 type Renewal struct {
 	load   func() (*config.Config, error)
 	server bool // the program uses nats.conf
+	hup    chan os.Signal
 
 	mu      sync.Mutex
 	now     *config.Config // in force
@@ -94,9 +100,15 @@ func (r *Renewal) Problem() string {
 // live runs the program's lives, one for each configuration, until ctx ends or one
 // fails.
 func (r *Renewal) live(ctx context.Context, first *config.Config, log func(*config.Config) zerolog.Logger, run Program) error {
+	// For the whole process: between two lives the signal would end it.
+	r.hup = make(chan os.Signal, 1)
+	if sig := Hangup(); sig != nil {
+		signal.Notify(r.hup, sig)
+		defer signal.Stop(r.hup)
+	}
 	var before *config.Config // in force until it is known that what came after it serves
 	for cfg := first; ; {
-		err := r.one(ctx, cfg, log(cfg), run)
+		err := r.one(ctx, cfg, log(cfg), run, before != nil)
 		r.mu.Lock()
 		next, ready := r.next, r.ready
 		r.mu.Unlock()
@@ -110,6 +122,9 @@ func (r *Renewal) live(ctx context.Context, first *config.Config, log func(*conf
 			cfg = next
 		case err != nil && !ready && before != nil:
 			r.refuse(before, cfg, err)
+			if before, err = before.Again(); err != nil {
+				return err
+			}
 			before, cfg = nil, before
 		default:
 			return err
@@ -118,9 +133,19 @@ func (r *Renewal) live(ctx context.Context, first *config.Config, log func(*conf
 }
 
 // one is one life of the program.
-func (r *Renewal) one(ctx context.Context, cfg *config.Config, log zerolog.Logger, run Program) error {
+func (r *Renewal) one(ctx context.Context, cfg *config.Config, log zerolog.Logger, run Program, mayGoBack bool) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
+	var late atomic.Bool
+	if mayGoBack {
+		limit := time.AfterFunc(readyWithin, func() {
+			if !r.served() {
+				late.Store(true)
+				end()
+			}
+		})
+		defer limit.Stop()
+	}
 	r.mu.Lock()
 	r.now, r.marks, r.next, r.end, r.ready, r.log = cfg, r.marksOf(cfg), nil, end, false, log
 	r.mu.Unlock()
@@ -131,7 +156,22 @@ func (r *Renewal) one(ctx context.Context, cfg *config.Config, log zerolog.Logge
 	watching := make(chan struct{})
 	go func() { defer close(watching); r.watch(ctx, log) }()
 	defer func() { end(); <-watching }()
-	return run(ctx, cfg, log, r)
+	err := run(ctx, cfg, log, r)
+	if late.Load() && !r.served() {
+		return fmt.Errorf("not ready within %s (is the broker at nats { url } right?)", readyWithin)
+	}
+	return err
+}
+
+// readyWithin is how long a program that changes over may take to serve; then it goes
+// back to the configuration that it had.
+const readyWithin = 15 * time.Second
+
+// served tells whether the present life has become ready.
+func (r *Renewal) served() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ready
 }
 
 // refuse remembers why a configuration without errors did not serve.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
 	"time"
@@ -34,11 +33,6 @@ func LookAt(path string) Look {
 // renew them know nothing of us. A changed configuration waits to be asked for; what
 // is wrong with it is told now.
 func (r *Renewal) watch(ctx context.Context, log zerolog.Logger) {
-	hup := make(chan os.Signal, 1)
-	if sig := Hangup(); sig != nil {
-		signal.Notify(hup, sig)
-		defer signal.Stop(hup)
-	}
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	seen, pending := r.looks(), true // it may have changed since it was read
@@ -46,7 +40,7 @@ func (r *Renewal) watch(ctx context.Context, log zerolog.Logger) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-hup:
+		case <-r.hup:
 			r.changed(log, true)
 		case <-tick.C:
 			switch now := r.looks(); {

@@ -26,6 +26,7 @@ type Config struct {
 	Warnings       []string // settings that this version does not use yet, "FILE:LINE:COL: …"
 
 	marks  Marks
+	server []byte           // the text of nats.conf
 	places map[string]place // of the settings that the file holds, by path: "terminal.listen"
 }
 

@@ -1,10 +1,12 @@
 package config
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Marks tell whether a configuration, or a file that it names, has changed.
@@ -54,6 +56,7 @@ func (c *Config) mark() {
 	server := ""
 	if c.Server != "" {
 		var err error
+		c.server, _ = os.ReadFile(c.Server) // what cannot be read, its users tell
 		if server, err = Syntax(c.Server); err != nil {
 			server = sum(c.Server)
 		}
@@ -69,4 +72,22 @@ func sum(files ...string) string {
 		h.Write(text)
 	}
 	return string(h.Sum(nil))
+}
+
+// inForce is the ending of a nats.conf that is in force and not on the disk any more.
+const inForce = ".in-force"
+
+// Again is the configuration for a program that goes back to it: where nats.conf has been
+// replaced meanwhile, its old text stands beside it and is used.
+func (c *Config) Again() (*Config, error) {
+	text, err := os.ReadFile(c.Server)
+	if c.Server == "" || err == nil && bytes.Equal(text, c.server) || strings.HasSuffix(c.Server, inForce) {
+		return c, nil
+	}
+	again := *c
+	again.Server += inForce
+	if err := os.WriteFile(again.Server, c.server, 0o600); err != nil {
+		return nil, fmt.Errorf("keep the settings of the server that are in force: %w", err)
+	}
+	return &again, nil
 }

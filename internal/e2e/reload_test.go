@@ -202,3 +202,69 @@ func TestReloadBySignal(t *testing.T) {
 	s.terminal = port
 	s.accept("URAL", "<event severity='normal' device='12'/>")
 }
+
+// A nats.conf that is well-formed and does not serve: the edge goes back to the one it
+// had, whose text is not on the disk any more.
+func TestReloadGoesBackToServer(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, settings{Run: "router, uralsib, proxima"})
+	s.start("edge")
+	s.write("nats.conf", fmt.Sprintf("listen: %q\njetstream { store_dir: \"rules.xml\" }\n", s.nats))
+	out, errs, code := s.vestnik("reload", "edge")
+	if code != 1 || !strings.Contains(errs, "what was in force stays in force") {
+		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	}
+	s.accept("URAL", "<event severity='normal' device='12'/>")
+	eventually(t, 10*time.Second, say("the event is not delivered"), func() bool { return len(s.uralsib.Arrivals()) == 1 })
+	if s.processes["edge"].over() {
+		t.Error("the edge has ended")
+	}
+}
+
+// Signals that come while a program changes over do not end it.
+func TestReloadBySignals(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, settings{Run: "router, uralsib, proxima"})
+	s.start("edge")
+	edge := s.processes["edge"]
+	for i := range 10 {
+		s.change(`frame_timeout: [^\n]*|listen: ("127[^\n]*)`, fmt.Sprintf("frame_timeout: \"%ds\"\n  listen: %q", 5+i, s.terminal))
+		for range 12 {
+			if err := edge.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+				t.Fatalf("the edge has ended: %v", err)
+			}
+			time.Sleep(5 * time.Millisecond) // signals in a row, not at once
+		}
+		s.write("vestnik.conf", strings.Replace(s.read("vestnik.conf"), fmt.Sprintf("frame_timeout: \"%ds\"\n", 5+i), "", 1))
+	}
+	eventually(t, 10*time.Second, say("the edge takes no event"), func() bool {
+		return s.send("URAL", "<event severity='normal' device='12'/>").Code == 0
+	})
+}
+
+func (s *site) read(name string) string {
+	s.t.Helper()
+	text, err := os.ReadFile(s.path(name))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return string(text)
+}
+
+// An edge that comes back with an empty store, as after a disk was replaced, is served
+// by the router and sinks that run.
+func TestEmptyStore(t *testing.T) {
+	t.Parallel()
+	s := runSite(t, settings{URAL: "uralsib, proxima"})
+	s.accept("URAL", "<event severity='normal' device='12' n='1'/>")
+	eventually(t, 10*time.Second, say("the first event is not delivered"), func() bool { return len(s.uralsib.Arrivals()) == 1 })
+	s.processes["edge"].stop(t)
+	if err := os.Rename(s.path("data"), s.path("data.old")); err != nil {
+		t.Fatal(err)
+	}
+	s.start("edge")
+	s.accept("URAL", "<event severity='normal' device='12' n='2'/>")
+	eventually(t, 20*time.Second, say("the event behind the empty store is not delivered"), func() bool {
+		return len(s.uralsib.Arrivals()) == 2 && len(s.proxima.Arrivals()) == 2
+	})
+}

@@ -60,8 +60,11 @@ type Options struct {
 	// Doubt, that ROUTE may not have taken all that Queued was told of.
 	Queued func(sink, lane string, seq uint64, id string)
 	Doubt  func()
-	Now    clock.Func // default clock.Now
-	Log    zerolog.Logger
+	// Prepare, if set, is called at the start of each session: it makes ROUTE and DONE
+	// where they are not there (any more).
+	Prepare func(ctx context.Context) error
+	Now     clock.Func // default clock.Now
+	Log     zerolog.Logger
 }
 
 // Queue names one lane of a sink's queue.

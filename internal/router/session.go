@@ -60,6 +60,11 @@ func (r *Router) session(ctx context.Context) error {
 }
 
 func (s *session) work(ctx, up context.Context) error {
+	if s.opts.Prepare != nil {
+		if err := s.opts.Prepare(up); err != nil {
+			return err
+		}
+	}
 	if err := s.open(up); err != nil {
 		return err
 	}

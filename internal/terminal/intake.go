@@ -78,13 +78,13 @@ func (s *Server) record(ctx context.Context, sig signature, doc proatm.Document,
 
 // command answers <monitoring>.
 func (s *Server) command(ctx context.Context, c *conn, sig signature, body []byte) verdict {
+	s.count.commands.Add(1)
 	switch {
 	case !c.from.Commands():
 		return s.refusal(c, sig.name, nil, code.New(code.NotPermitted, "commands only from loopback and over TLS"))
 	case s.opts.Commands == nil:
-		return s.refusal(c, sig.name, nil, code.New(code.NoApplication, "no terminal application is configured"))
+		return s.refusal(c, sig.name, nil, code.New(code.NoApplication, "this version does not pass commands on"))
 	}
-	s.count.commands.Add(1)
 	answer := s.opts.Commands.Command(ctx, c.from, sig.name, body)
 	if len(answer) == 0 {
 		return s.refusal(c, sig.name, nil, code.New(code.BadAnswer, "the answer is empty"))
