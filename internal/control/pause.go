@@ -74,6 +74,7 @@ func ClearPause(ctx context.Context, js jetstream.JetStream, sink string) error 
 		if err != nil {
 			return fmt.Errorf("resume: %w", err)
 		}
+		stored[allKey] = kept{} // also where it is not known, after damage: a record that there is none
 		keys = slices.Sorted(maps.Keys(stored))
 	}
 	for _, k := range keys {
