@@ -154,8 +154,12 @@ func TestOpenRefuses(t *testing.T) {
 		"no certificate": {func(f Files) { _ = os.Remove(f.Cert) }, "server.pem: no such file"},
 		"no key":         {func(f Files) { _ = os.Remove(f.Key) }, "server.key: no such file"},
 		"other key":      {func(f Files) { copyFile(t, filepath.Join(filepath.Dir(f.Key), "router.key"), f.Key) }, "private key does not match"},
-		"no authority":   {func(f Files) { _ = os.WriteFile(f.CA, []byte("x"), 0o600) }, "terminals-ca.pem: holds no certificate in PEM"},
-		"key for all":    {func(f Files) { _ = os.Chmod(f.Key, 0o604) }, "everybody on this computer may read or change it (mode 0604): chmod o= "},
+		"of a client": {func(f Files) {
+			copyFile(t, filepath.Join(filepath.Dir(f.Key), "router.key"), f.Key)
+			copyFile(t, filepath.Join(filepath.Dir(f.Key), "router.pem"), f.Cert)
+		}, "server.pem: is not for servers"},
+		"no authority": {func(f Files) { _ = os.WriteFile(f.CA, []byte("x"), 0o600) }, "terminals-ca.pem: holds no certificate in PEM"},
+		"key for all":  {func(f Files) { _ = os.Chmod(f.Key, 0o604) }, "everybody on this computer may read or change it (mode 0604): chmod o= "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
