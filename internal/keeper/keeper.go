@@ -84,6 +84,7 @@ type Keeper struct {
 	opts   Options
 
 	settled map[hold.Key]uint64 // complete releases not removed yet, the newest of each group
+	broker  uint64              // reconnections when settled was begun
 
 	mu    sync.Mutex
 	stats Stats
@@ -168,6 +169,10 @@ func (k *Keeper) session(ctx context.Context) error {
 	// A server that comes back may use numbers again: what is known of DONE ends with the connection.
 	ctx, stop := streams.Connected(ctx, k.js.Conn())
 	defer stop()
+	if n := k.js.Conn().Stats().Reconnects; n != k.broker { // a release may be lost with ROUTE's end; the router tells them anew
+		clear(k.settled)
+		k.broker = n
+	}
 	s := &session{Keeper: k, sinks: map[string]*ledger{}, heads: map[string]*laneHeads{}}
 	for _, open := range []struct {
 		name string
