@@ -26,7 +26,7 @@ var rows = [][]string{
 		"internal/sink", "internal/guard", "internal/sink/httpclient", "internal/control", "internal/config", "internal/simulate", "internal/health"},
 	{"internal/hold"},
 	{"streams", "internal/rules", "internal/rules/rulestest", "internal/proatm"},
-	{"internal/event", "internal/frame", "internal/hostile"},
+	{"internal/event", "internal/command", "internal/frame", "internal/hostile"},
 	{"internal/code", "internal/certs", "internal/mask", "internal/clock", "internal/e2e/faultfs", "internal/e2e/badtcp"},
 }
 

@@ -68,6 +68,23 @@ func DoneConfig(maxBytes int64) jetstream.StreamConfig {
 	}
 }
 
+// AuditConfig is the record of commands: synced always. The oldest records make room
+// for new ones: a full record must not keep a terminal from being commanded.
+func AuditConfig(maxBytes int64, maxAge time.Duration) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: Audit, Description: "Commands to the terminal, and what became of them (Vestnik)",
+		Subjects: []string{"audit.>"}, Storage: jetstream.FileStorage, Discard: jetstream.DiscardOld,
+		MaxBytes: maxBytes, MaxAge: maxAge, AllowDirect: true, Duplicates: dedupWindow,
+	}
+}
+
+// PolledConfig is the bucket of commands that a monitoring system gave when it was
+// polled, until their results are posted. Entries may have a time to live.
+func PolledConfig() jetstream.KeyValueConfig {
+	return jetstream.KeyValueConfig{Bucket: Polled, Description: "Polled commands whose results are not posted yet (Vestnik)", History: 1,
+		Storage: jetstream.FileStorage, MaxBytes: 64 << 20, LimitMarkerTTL: time.Hour}
+}
+
 // ControlConfig is the bucket that keeps pauses.
 func ControlConfig() jetstream.KeyValueConfig {
 	return jetstream.KeyValueConfig{Bucket: Control, Description: "Pauses (Vestnik)", History: 1, Storage: jetstream.FileStorage, MaxBytes: 4 << 20}

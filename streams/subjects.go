@@ -6,7 +6,9 @@
 //	         rt.rebase.<group>, rt.rules            deadlines moved, rules in force
 //	         rt.done.<sink>.<T>                     suppressed by a rule
 //	DONE     done.<sink>.<T>, done.<sink>.batch     what became of it
+//	AUDIT    audit.<T>.cmd                          commands and their results
 //	CONTROL  (key-value) pauses
+//	COMMANDS (key-value) polled commands whose results are not posted yet
 //
 // <T> is a terminal's number with 8 digits. Tokens are made by the functions
 // here from checked values, never pasted.
@@ -19,7 +21,9 @@ const (
 	Events  = "EVENTS"
 	Route   = "ROUTE"
 	Done    = "DONE"
-	Control = "CONTROL" // key-value bucket
+	Audit   = "AUDIT"
+	Control = "CONTROL"  // key-value bucket
+	Polled  = "COMMANDS" // key-value bucket
 )
 
 // Guard is the prefix of requests to JetStream that package guard judges.
@@ -84,6 +88,26 @@ func DoneSink(sink string) string { return "done." + token(sink) + ".>" }
 
 // Ctl is the subject of a verb of vestnik's own micro service.
 func Ctl(program, verb string) string { return "ctl." + token(program) + "." + token(verb) }
+
+// Cmd is the subject of a command to a terminal: the micro service `terminal` answers.
+func Cmd(terminal, name string) string { return "cmd." + Terminal(terminal) + "." + token(name) }
+
+// CmdAll matches all commands to a terminal.
+func CmdAll(terminal string) string { return "cmd." + Terminal(terminal) + ".*" }
+
+// AuditCmd is where a terminal's commands are journaled before they are executed, and
+// their results; AuditAll matches all of AUDIT.
+func AuditCmd(terminal string) string { return "audit." + Terminal(terminal) + ".cmd" }
+
+// AuditMark records up to where AUDIT need not be read at a start (package audit).
+func AuditMark(terminal string) string { return "audit." + Terminal(terminal) + ".mark" }
+
+// Headers of a request for a command.
+const (
+	HeaderWay    = "Vestnik-Way"    // command.Origin's way, if it is not nats
+	HeaderWho    = "Vestnik-Who"    // who asks, as he says himself
+	HeaderResume = "Vestnik-Resume" // RFC 3339: command.Message's Resume
+)
 
 // Terminal makes the 8-digit token of a terminal's number; anything that is
 // not 1 to 8 digits becomes 00000000.

@@ -47,6 +47,11 @@ type Terminal struct {
 	XMLAttributes  int           // 256
 	DedupWindow    time.Duration // 0 = off (SPEC 2)
 
+	Commands       bool          // from the plain port, that is, from loopback; default true
+	RepeatWindow   time.Duration // 10 min: a repeated acting command is not executed again (SPEC 7); 0 = off
+	ConnectTimeout time.Duration // 5 s to connect to the application
+	AnswerTimeout  time.Duration // 30 s for its answer
+
 	AllowPlainEvents []string // networks (CIDR) beyond loopback whose events are taken in the clear
 	TLS              ListenTLS
 }
@@ -105,6 +110,8 @@ type Store struct {
 	DoneBytes             int64         // 0 = a quarter of that of EVENTS, at least 8 MiB
 	KeepAge               time.Duration // 30 d
 	KeepBytes             int64         // 0 = 80 % of EventsBytes
+	AuditBytes            int64         // 128 MiB; the oldest records of commands make room
+	AuditAge              time.Duration // 365 d
 	WhenFull              string        // refuse (default) or discard_low
 	PurgeDeliveredOnStart bool
 }

@@ -15,9 +15,13 @@ func Default() *Config {
 			MaxBody:        65535,
 			XMLDepth:       64,
 			XMLAttributes:  256,
+			Commands:       true,
+			RepeatWindow:   10 * time.Minute,
+			ConnectTimeout: 5 * time.Second,
+			AnswerTimeout:  30 * time.Second,
 		},
 		NATS:  NATS{URL: "nats://127.0.0.1:4222"},
-		Store: Store{KeepAge: 30 * 24 * time.Hour, WhenFull: "refuse"},
+		Store: Store{KeepAge: 30 * 24 * time.Hour, AuditBytes: 128 << 20, AuditAge: 365 * 24 * time.Hour, WhenFull: "refuse"},
 		Log:   Log{Level: "info"},
 	}
 }

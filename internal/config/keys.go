@@ -76,8 +76,10 @@ func terminal(t *Terminal) []setting {
 		is("dedup_window", duration(&t.DedupWindow, 0, day)),
 		is("allow_plain_events", texts(&t.AllowPlainEvents, network)),
 		is("listen_tls", inside(listenTLS(&t.TLS)...)),
-		is("commands", unused(boolean(new(bool)))),
-		is("repeat_window", unused(duration(new(time.Duration), 0, day))),
+		is("commands", boolean(&t.Commands)),
+		is("repeat_window", duration(&t.RepeatWindow, 0, 30*day)),
+		is("connect_timeout", duration(&t.ConnectTimeout, time.Millisecond, time.Minute)),
+		is("answer_timeout", duration(&t.AnswerTimeout, time.Millisecond, 10*time.Minute)),
 	}
 }
 
@@ -151,6 +153,8 @@ func store(s *Store) []setting {
 		is("events_bytes", size(&s.EventsBytes)),
 		is("route_bytes", size(&s.RouteBytes)),
 		is("done_bytes", size(&s.DoneBytes)),
+		is("audit_bytes", size(&s.AuditBytes)),
+		is("audit_age", duration(&s.AuditAge, time.Hour, 100*365*day)),
 		is("keep_age", duration(&s.KeepAge, time.Second, 36500*day)),
 		is("keep_bytes", size(&s.KeepBytes)),
 		is("when_full", text(&s.WhenFull, oneOf("refuse", "discard_low"))),

@@ -46,6 +46,8 @@ var (
 	cdataEnd       = reason{"']]>' in text", "знаки ']]>' в тексте"}
 	childOfEvent   = reason{"element inside <event>", "элемент внутри <event>"}
 	textInEvent    = reason{"text inside <event>", "текст внутри <event>"}
+	curlyQuote     = reason{"typographic quote", "типографская кавычка вместо прямой (' или \")"}
+	misplaced      = reason{"element that may not stand there", "здесь недопустим элемент"}
 )
 
 // fail is code 3 at an offset. what is the piece of input that is meant, or "".

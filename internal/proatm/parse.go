@@ -1,11 +1,13 @@
 package proatm
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
 
 	"vestnik/internal/code"
+	"vestnik/internal/command"
 	"vestnik/internal/event"
 )
 
@@ -19,6 +21,8 @@ const (
 type Document struct {
 	Root  string       // event or monitoring
 	Attrs []event.Attr // of the root, in order
+
+	Commands []command.Command // of <monitoring>
 }
 
 // IsEvent tells an event from commands.
@@ -39,6 +43,9 @@ func Parse(body []byte, lim Limits) (Document, error) {
 			return Document{}, err
 		}
 	case rootMonitoring:
+		if err := checkMonitoring(d); err != nil {
+			return Document{}, err
+		}
 	default:
 		return Document{}, &code.Error{
 			Code:        code.UnknownRoot,
@@ -74,16 +81,23 @@ func read(src string, lim Limits) (Document, error) {
 	}
 	d := Document{Root: t.name, Attrs: s.attrs} // the first token outside is the root, or an error
 	s.attrs = nil
-	for t.kind != ended {
+	var r reading
+	var wrong error // told if there is nothing worse
+	for t.kind != ended && err == nil {
 		if t, err = s.next(); err != nil {
-			return Document{}, err
+			break
 		}
-		if d.IsEvent() {
-			if err := s.insideEvent(t); err != nil {
-				return Document{}, err
-			}
+		switch d.Root {
+		case rootEvent:
+			err = s.insideEvent(t)
+		case rootMonitoring:
+			wrong = cmp.Or(wrong, s.insideMonitoring(&r, t))
 		}
 	}
+	if err = cmp.Or(err, wrong); err != nil {
+		return Document{}, err
+	}
+	d.Commands = r.commands
 	return d, nil
 }
 

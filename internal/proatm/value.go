@@ -11,7 +11,7 @@ import (
 func (s *scanner) value() (string, error) {
 	at := s.pos
 	if at == len(s.src) || s.src[at] != '"' && s.src[at] != '\'' {
-		return "", s.fail(at, noQuote, "")
+		return "", s.unquoted(at)
 	}
 	quote := s.src[at]
 	for i := at + 1; i < len(s.src); i++ {
@@ -114,4 +114,13 @@ func (s *scanner) charReference(digits string) (rune, error) {
 
 func isDigit(c byte, base int) bool {
 	return c >= '0' && c <= '9' || base == 16 && (c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F')
+}
+
+// unquoted is the error for a value that does not begin with a quote: word processors,
+// and the manual's own examples, have typographic ones.
+func (s *scanner) unquoted(at int) error {
+	if r, n := utf8.DecodeRuneInString(s.src[at:]); strings.ContainsRune("“”„‟«»‘’‚‛′″", r) && n > 0 {
+		return s.fail(at, curlyQuote, string(r))
+	}
+	return s.fail(at, noQuote, "")
 }
