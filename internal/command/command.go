@@ -135,6 +135,8 @@ type Result struct {
 	Param *string `json:"param,omitempty"` // nil = the result has none
 	Head
 	Data *Data `json:"data,omitempty"` // the elements inside, typed; filled only for answers in JSON
+	// Command is the index of the command in its message.
+	Command int `json:"-"`
 	// XML is the application's <command_result>, byte for byte; nil = the edge's own.
 	XML []byte `json:"-"`
 }
