@@ -3,7 +3,12 @@
 // a test holds the two together.
 package code
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
 
 // Code is the attribute code of <result> and <command_result>.
 type Code int
@@ -120,4 +125,30 @@ func (e *Error) Text() string {
 		return e.Description
 	}
 	return e.Code.Description()
+}
+
+// maxQuoted is how much of the input a message repeats, in bytes.
+const maxQuoted = 64
+
+// Cut is what an error repeats of the input: its beginning.
+func Cut(s string) string {
+	if len(s) <= maxQuoted {
+		return s
+	}
+	n := maxQuoted
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + "…"
+}
+
+// Shown is what a description repeats of the input: cut, and without what could
+// control the screen that shows it.
+func Shown(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '\uFFFD'
+	}, Cut(s))
 }

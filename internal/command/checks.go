@@ -66,8 +66,8 @@ func (c *Checks) whole(m Message) *code.Error {
 }
 
 func (c *Checks) other(atm string) *code.Error {
-	return &code.Error{Code: code.OtherTerminal, Detail: "for terminal " + atm + ", this is " + c.ATM,
-		Description: fmt.Sprintf("Команда предназначена терминалу %s, это терминал %s", atm, c.ATM)}
+	return &code.Error{Code: code.OtherTerminal, Detail: "for terminal " + code.Cut(atm) + ", this is " + c.ATM,
+		Description: fmt.Sprintf("Команда предназначена терминалу %s, это терминал %s", code.Shown(atm), c.ATM)}
 }
 
 // permitted finds why none of a message's commands may be executed.

@@ -7,6 +7,7 @@ package command
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -76,8 +77,8 @@ func (c Command) Equal(d Command) bool {
 // is the application's business (SPEC 7). A blank value is none.
 func (c Command) Check() *code.Error {
 	if !Known(c.Name) {
-		return &code.Error{Code: code.UnknownCommand, Detail: "command " + quote(c.Name),
-			Description: "Неизвестная команда «" + c.Name + "», известны: " + strings.Join(Names, ", ")}
+		return &code.Error{Code: code.UnknownCommand, Detail: "command " + strconv.Quote(code.Cut(c.Name)),
+			Description: "Неизвестная команда «" + code.Shown(c.Name) + "», известны: " + strings.Join(Names, ", ")}
 	}
 	blank := func(p Param) bool { return strings.TrimSpace(p.Value) == "" }
 	if NeedsParam(c.Name) && (len(c.Params) == 0 || slices.ContainsFunc(c.Params, blank)) {
@@ -199,5 +200,3 @@ func Done() Head { return Own(code.OK, "Команды обработаны") }
 type Executor interface {
 	Execute(ctx context.Context, m Message) Answer
 }
-
-func quote(s string) string { return `"` + s + `"` }
