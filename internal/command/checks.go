@@ -72,8 +72,8 @@ func (c *Checks) other(atm string) *code.Error {
 
 // permitted finds why none of a message's commands may be executed.
 func (c *Checks) permitted(m Message) *code.Error {
-	if m.Forbidden != "" {
-		return code.New(code.NotPermitted, m.Forbidden)
+	if m.Forbidden != nil {
+		return m.Forbidden
 	}
 	if err := c.Refuse(); err != nil && err.Code == code.NotPermitted {
 		return err

@@ -148,8 +148,7 @@ type Message struct {
 	Signature string // of the frame it came in; "" = MSG_SIGNATURE
 	Origin    Origin
 	Commands  []Command
-	// Forbidden is why the sender may not command (code 106), in English; "" = he may.
-	Forbidden string
+	Forbidden *code.Error // why the sender may not command (code 106); nil = he may
 	// Resume, if set, says that the commands may have been handed to the edge before,
 	// at that time or later: what was begun since is not begun again.
 	Resume time.Time

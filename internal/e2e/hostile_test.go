@@ -352,7 +352,7 @@ func (h *hostility) jsonLine(line string) {
 // checkFiles: the edge has made its store and nothing else, and no name in it
 // comes from the input.
 func (h *hostility) checkFiles() {
-	ours := regexp.MustCompile(`^(vestnik\.conf|nats\.conf|rules\.xml|data(/vestnik\.(lock|last|notes|damage\.json)|/vestnik\.meta(/\$G(/(EVENTS|ROUTE|DONE|KV_CONTROL)(/meta\.(inf|sum))?)?)?|/jetstream(/\$G(/streams(/(EVENTS|ROUTE|DONE|KV_CONTROL)(/(meta\.(inf|sum)|(msgs|obs)(/[\w.-]+(/[\w.-]+)?)?))?)?)?)?)?)$`)
+	ours := regexp.MustCompile(`^(vestnik\.conf|nats\.conf|rules\.xml|data(/vestnik\.(lock|last|notes|damage\.json)|/vestnik\.meta(/\$G(/(EVENTS|ROUTE|DONE|AUDIT|KV_CONTROL|KV_COMMANDS)(/meta\.(inf|sum))?)?)?|/jetstream(/\$G(/streams(/(EVENTS|ROUTE|DONE|AUDIT|KV_CONTROL|KV_COMMANDS)(/(meta\.(inf|sum)|(msgs|obs)(/[\w.-]+(/[\w.-]+)?)?))?)?)?)?)?)$`)
 	err := filepath.WalkDir(h.site.dir, func(path string, _ fs.DirEntry, err error) error {
 		name, _ := filepath.Rel(h.site.dir, path)
 		if name = filepath.ToSlash(name); name != "." && !ours.MatchString(name) {

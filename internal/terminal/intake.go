@@ -90,15 +90,17 @@ func (s *Server) command(ctx context.Context, c *conn, sig signature, doc proatm
 	return verdict{commanded, s.frame(sig.name, proatm.CommandAnswer(s.opts.Commands.Execute(ctx, m))), false}
 }
 
-// forbidden is why commands of an origin are not taken, "" if they are.
-func (s *Server) forbidden(from Origin) string {
+// forbidden is why commands of an origin are not taken, nil if they are.
+func (s *Server) forbidden(from Origin) *code.Error {
 	switch {
 	case !from.Commands():
-		return "commands only from loopback and over TLS"
+		return &code.Error{Code: code.NotPermitted, Detail: "commands only from loopback and over TLS",
+			Description: "Команды принимаются только с компьютера терминала или по TLS (terminal.listen_tls)"}
 	case from.Way == Loopback && s.opts.NoPlainCommands:
-		return "terminal.commands is off"
+		return &code.Error{Code: code.NotPermitted, Detail: "terminal.commands is off",
+			Description: "Команды на этом порту запрещены (terminal.commands: off)"}
 	}
-	return ""
+	return nil
 }
 
 // commanded stands for the code of an Executor's answer: 0 is an event taken.

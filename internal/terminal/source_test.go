@@ -103,10 +103,10 @@ type echo struct{}
 func (echo) Execute(_ context.Context, m command.Message) command.Answer {
 	a := command.Answer{ATM: m.ATM, Head: command.Own(code.OtherTerminal, m.Signature)}
 	switch {
-	case m.Forbidden != "":
+	case m.Forbidden != nil:
 		a.Head = command.Done()
 		for _, c := range m.Commands {
-			a.Results = append(a.Results, c.Fail(code.New(code.NotPermitted, m.Forbidden))...)
+			a.Results = append(a.Results, c.Fail(m.Forbidden)...)
 		}
 	case len(m.Commands) > 0 && m.Commands[0].Name == "much":
 		a.Results = []command.Result{{XML: bytes.Repeat([]byte("<x/>"), 1<<16)}}
