@@ -59,8 +59,9 @@ func (c Commands) Serve(ctx context.Context, nc *nats.Conn) error {
 			return fmt.Errorf("command service: %w", err)
 		}
 	}
-	// What no endpoint has is answered too: unknown command.
-	sub, err := nc.QueueSubscribe(streams.CmdAll(c.ATM), micro.DefaultQueueGroup, d.unknown)
+	// What no endpoint has is answered too: unknown command. The queue has another name
+	// than the endpoints', or it would take a share of theirs.
+	sub, err := nc.QueueSubscribe(streams.CmdAll(c.ATM), "unknown", d.unknown)
 	if err != nil {
 		return fmt.Errorf("command service: %w", err)
 	}
