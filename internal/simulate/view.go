@@ -140,3 +140,39 @@ func (v *View) json(value any) {
 	e.SetEscapeHTML(false)
 	e.Encode(value)
 }
+
+// Command shows a command that an Application was handed; it fits OnCommand.
+func (v *View) Command(e Executed) {
+	if v.Quiet {
+		return
+	}
+	if v.JSON {
+		v.json(e)
+		return
+	}
+	text := e.Name
+	for _, p := range e.Params {
+		text += " " + p.Value
+	}
+	var notes []string
+	for i, c := range e.Codes {
+		notes = append(notes, fmt.Sprintf("%d %s", c, e.Texts[i]))
+	}
+	shown := strings.Join(notes, "; ")
+	if e.Fault != "" {
+		shown = "[fault " + string(e.Fault) + "] " + shown
+	}
+	v.line(e.Time, e.ATM, "command", "", "id "+e.ID, text, shown)
+}
+
+// Application shows the summary of an Application.
+func (v *View) Application(c ApplicationCounts) {
+	if v.JSON {
+		v.json(c)
+		return
+	}
+	rows := []row{{"messages with commands", c.Messages, true}, {"without an answer", c.Unanswered, false}}
+	rows = append(rows, counted("%s", c.Commands)...)
+	rows = append(rows, counted("results with code %d", c.Codes)...)
+	v.table("terminal application", rows)
+}
