@@ -147,7 +147,9 @@ func TestDefinitions(t *testing.T) {
 			Properties map[string]map[string]any
 		} `json:"$defs"`
 	}
-	var proxima struct{ Components struct{ Schemas map[string]any } }
+	var proxima struct {
+		Components struct{ Schemas map[string]any }
+	}
 	if err := json.Unmarshal(Answer, &answer); err != nil {
 		t.Fatal(err)
 	}
