@@ -317,13 +317,13 @@ func TestWaitingPollsEnd(t *testing.T) {
 	if _, _, err := poll(t, impatient, url+t40); err == nil {
 		t.Error("answered")
 	}
-	until(t, waiting(0))
+	until(t, "results wait", waiting(0))
 	failed := make(chan error, 1)
 	go func() {
 		_, _, err := poll(t, client, url+t40)
 		failed <- err
 	}()
-	until(t, waiting(1))
+	until(t, "results wait", waiting(1))
 	p.Vanish()
 	if <-failed == nil {
 		t.Error("answered after the port had vanished")
