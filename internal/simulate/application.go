@@ -57,7 +57,7 @@ type Executed struct {
 	Params    []command.Param `json:"params,omitempty"`
 	Codes     []code.Code     `json:"codes"`           // one per command_result
 	Texts     []string        `json:"descriptions"`    // theirs
-	State     string          `json:"state"`           // the terminal's, after it
+	State     State           `json:"state"`           // the terminal's, after it
 	Fault     AnswerFault     `json:"fault,omitempty"` // that the answer has
 }
 
@@ -277,7 +277,7 @@ func (a *Application) executeAll(m *taken, signature string, commands []command.
 	for _, c := range commands {
 		replies := a.execute(m.unit, c, &m.after)
 		e := Executed{Time: a.opt.Now(), ATM: m.unit.atm, Signature: signature, ID: c.ID, Name: c.Name, Params: c.Params,
-			State: m.unit.state.String(), Fault: m.fault}
+			State: m.unit.state, Fault: m.fault}
 		for _, r := range replies {
 			e.Codes, e.Texts = append(e.Codes, r.code), append(e.Texts, r.text)
 			a.counts.Codes[r.code]++

@@ -12,11 +12,12 @@ import (
 	"vestnik/internal/proatm"
 )
 
-// follow begins what follows an answer: its events, then its courses.
+// follow begins what follows an answer: its events, then its courses. A terminal that
+// went down meanwhile has forgotten them.
 func (a *Application) follow(m taken) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if m.unit == nil {
+	if m.unit == nil || m.life.Err() != nil {
 		return
 	}
 	for _, n := range m.after.notes {

@@ -38,6 +38,24 @@ func (s State) String() string {
 	return "«неизвестное состояние»"
 }
 
+// stateWords are the states in JSON.
+var stateWords = map[State]string{StateStarting: "starting", StateOperator: "operator", StateOutOfService: "out of service",
+	StateWaiting: "waiting", StateServing: "serving", StateStopping: "stopping"}
+
+// MarshalText gives the English word.
+func (s State) MarshalText() ([]byte, error) { return []byte(stateWords[s]), nil }
+
+// UnmarshalText reads it.
+func (s *State) UnmarshalText(text []byte) error {
+	for state, word := range stateWords {
+		if word == string(text) {
+			*s = state
+			return nil
+		}
+	}
+	return fmt.Errorf("unknown state %q", text)
+}
+
 // idle: REBOOT, RESET and GET_CASH_UNIT_INFO are synchronous in these states only.
 func (s State) idle() bool { return s == StateWaiting || s == StateOutOfService }
 
