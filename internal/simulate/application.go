@@ -196,7 +196,9 @@ func (a *Application) serveConn(ctx context.Context, conn net.Conn) {
 	conn.SetReadDeadline(time.Now().Add(frameTime))
 	h, body, err := frame.Read(conn, a.opt.Order, frame.MaxBody)
 	switch {
-	case errors.Is(err, frame.ErrEmpty), errors.Is(err, frame.ErrTruncated) && h.Name()[0] >= ' ':
+	case !validSignature(h.Name()): // no frame, or no terminal's: a TLS hello
+		return
+	case errors.Is(err, frame.ErrEmpty), errors.Is(err, frame.ErrTruncated):
 		frame.Write(conn, a.opt.Order, h.Name(), appendAnswer(nil, "", failure(code.BadSize, "")))
 		return
 	case err != nil:
