@@ -38,6 +38,24 @@ func (s State) String() string {
 	return "«неизвестное состояние»"
 }
 
+// stateWords are the states in JSON.
+var stateWords = map[State]string{StateStarting: "starting", StateOperator: "operator", StateOutOfService: "out of service",
+	StateWaiting: "waiting", StateServing: "serving", StateStopping: "stopping"}
+
+// MarshalText gives the English word.
+func (s State) MarshalText() ([]byte, error) { return []byte(stateWords[s]), nil }
+
+// UnmarshalText reads it.
+func (s *State) UnmarshalText(text []byte) error {
+	for state, word := range stateWords {
+		if word == string(text) {
+			*s = state
+			return nil
+		}
+	}
+	return fmt.Errorf("unknown state %q", text)
+}
+
 // idle: REBOOT, RESET and GET_CASH_UNIT_INFO are synchronous in these states only.
 func (s State) idle() bool { return s == StateWaiting || s == StateOutOfService }
 
@@ -75,11 +93,21 @@ func (a *Application) unit(atm string) *unit {
 	u.cdm, _ = cdmUnits(0)
 	a.units[atm] = u
 	a.revive(u)
-	if left := a.opt.Client - time.Since(a.begun); a.running != nil && left > 0 {
+	if a.clientLeft() > 0 {
 		u.state = StateServing
-		a.wg.Go(func() { a.clientLeaves(a.running, u, left) })
+		a.watchClient(u)
 	}
 	return u
+}
+
+// clientLeft is how long the client of the start is still served.
+func (a *Application) clientLeft() time.Duration { return a.opt.Client - time.Since(a.begun) }
+
+// watchClient has the client go in time; mu is held. Outside of Serve it waits for it.
+func (a *Application) watchClient(u *unit) {
+	if ctx := a.running; ctx != nil {
+		a.wg.Go(func() { a.clientLeaves(ctx, u) })
+	}
 }
 
 // revive begins a life of the unit; mu is held.
@@ -92,8 +120,8 @@ func (a *Application) revive(u *unit) {
 	u.down = false
 }
 
-func (a *Application) clientLeaves(ctx context.Context, u *unit, after time.Duration) {
-	if pause(ctx, after) != nil {
+func (a *Application) clientLeaves(ctx context.Context, u *unit) {
+	if pause(ctx, a.clientLeft()) != nil {
 		return
 	}
 	a.mu.Lock()
