@@ -201,7 +201,9 @@ type wayIn struct {
 
 var waysIn = []wayIn{
 	{"frame", command.WayFrame, programs[:1], func(c *commanded, _, _, xml string) command.Answer { return c.frame(monitoring(xml)) }},
-	{"NATS words", command.WayNATS, programs[:1], func(c *commanded, name, params, _ string) command.Answer { return c.parse(c.request(name, params).Data) }},
+	{"NATS words", command.WayNATS, programs[:1], func(c *commanded, name, params, _ string) command.Answer {
+		return c.parse(c.request(name, params).Data)
+	}},
 	{"NATS XML", command.WayNATS, programs[:1], func(c *commanded, name, _, xml string) command.Answer { return c.parse(c.request(name, xml).Data) }},
 	{"NATS JSON", command.WayNATS, programs[:1], func(c *commanded, name, params, _ string) command.Answer {
 		data, _ := json.Marshal(map[string]any{"id": 1, "params": strings.Fields(params)})
@@ -227,7 +229,7 @@ func (c *commanded) request(name, payload string) *nats.Msg {
 // says what to do; intake goes on meanwhile.
 func TestCommandFailures(t *testing.T) {
 	t.Parallel()
-	c := newCommanded(t, settings{Limits: `answer_timeout: "400ms"`}, simulate.ApplicationOptions{Step: 20 * time.Millisecond, RebootTime: 700 * time.Millisecond})
+	c := newCommanded(t, settings{Limits: `answer_timeout: "400ms"`}, simulate.ApplicationOptions{ATM: "40", Step: 20 * time.Millisecond, RebootTime: 700 * time.Millisecond})
 	c.start(programs[0])
 	const get = `<command id='1' name='GET_STATUS'><param value='CIM'/></command>`
 	many := strings.Repeat(get, 200)
