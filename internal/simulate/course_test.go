@@ -155,6 +155,27 @@ func TestRebootFails(t *testing.T) {
 	}
 }
 
+// A reboot cuts off the answers that are still to come, and what was to follow them.
+func TestRebootCutsOff(t *testing.T) {
+	t.Parallel()
+	a, addr, s := withEdge(t, ApplicationOptions{RebootTime: time.Millisecond})
+	a.Change(func(b *ApplicationBehaviour) { b.Delay = time.Hour })
+	cut := make(chan error)
+	go func() {
+		_, err := Send(t.Context(), addr, "URAL", frame.BigEndian, proatm.Monitoring("40", []command.Command{order("1", command.Reset, "CIM"), order("2", command.GoOutOfService)}))
+		cut <- err
+	}()
+	until(t, "it is executed", func() bool { return len(a.Executed()) == 2 })
+	a.Change(func(b *ApplicationBehaviour) { b.Delay = 0 })
+	ask(t, addr, "40", order("77", command.Reboot))
+	if err := <-cut; !errors.Is(err, ErrNoAnswer) {
+		t.Errorf("%v", err)
+	}
+	tells(t, s, rebootEvents...)
+	ask(t, addr, "40", order("78", command.Reset, "PIN"))
+	tells(t, s, append(rebootEvents[:4:4], "PIN Состояние устройства было сброшено [78]")...)
+}
+
 // While one terminal of several reboots, its connections are closed without an answer
 // and the others are served.
 func TestRebootOfOneAmongMany(t *testing.T) {
