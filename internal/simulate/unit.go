@@ -204,7 +204,7 @@ func (a *Application) awaitIdle(ctx context.Context, u *unit, limit time.Duratio
 // goTo is the course of GO_IN_SERVICE and GO_OUT_OF_SERVICE.
 func (a *Application) goTo(u *unit, name string, s State) course {
 	return func(ctx context.Context) {
-		if a.awaitIdle(ctx, u, 0) != nil || pause(ctx, a.opt.Step) != nil {
+		if a.ready(ctx, u, name) != nil || pause(ctx, a.opt.Step) != nil {
 			return
 		}
 		a.mu.Lock()
@@ -214,15 +214,20 @@ func (a *Application) goTo(u *unit, name string, s State) course {
 	}
 }
 
+// ready waits for the client to go, and tells that a command waits.
+func (a *Application) ready(ctx context.Context, u *unit, name string) error {
+	a.mu.Lock()
+	if !u.state.idle() {
+		a.tellCommand(u, fmt.Sprintf("Команда %s ожидает готовности терминала", name))
+	}
+	a.mu.Unlock()
+	return a.awaitIdle(ctx, u, 0)
+}
+
 // whenIdle is the course of a command that has to wait for the client to go.
 func (a *Application) whenIdle(u *unit, name string, then func()) course {
 	return func(ctx context.Context) {
-		a.mu.Lock()
-		if !u.state.idle() {
-			a.tellCommand(u, fmt.Sprintf("Команда %s ожидает готовности терминала", name))
-		}
-		a.mu.Unlock()
-		if a.awaitIdle(ctx, u, 0) != nil {
+		if a.ready(ctx, u, name) != nil {
 			return
 		}
 		a.mu.Lock()
