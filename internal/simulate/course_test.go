@@ -121,7 +121,7 @@ func TestReboot(t *testing.T) {
 // carried out; what waits behind it is forgotten by the reboot.
 func TestRebootWaitsForTheClient(t *testing.T) {
 	t.Parallel()
-	a, addr, s := withEdge(t, ApplicationOptions{ATM: "40", RebootTime: time.Millisecond})
+	a, addr, s := withEdge(t, ApplicationOptions{ATM: "40", RebootTime: time.Millisecond, Step: time.Millisecond})
 	a.SetState("", StateServing)
 	got := results(ask(t, addr, "40", order("77", command.Reboot), order("78", command.Reboot), order("79", command.GoOutOfService)))
 	equal(t, "results", []string{"77 0 " + waited, "78 154 Перезагрузка уже выполняется. Команда не будет выполнена",
@@ -131,7 +131,10 @@ func TestRebootWaitsForTheClient(t *testing.T) {
 	tells(t, s, before...)
 	a.SetState("", StateWaiting)
 	before = append(before, "13 Изменено состояние приложения с «обслуживание клиента» на «ожидание клиента»")
-	tells(t, s, append(before, rebootEvents...)...)
+	want := append(before, rebootEvents...)
+	tells(t, s, want...)
+	ask(t, addr, "40", order("80", command.GoInService))
+	tells(t, s, append(want, "13 Команда GO_IN_SERVICE выполнена")...)
 }
 
 func TestRebootIsForced(t *testing.T) {
@@ -155,6 +158,27 @@ func TestRebootFails(t *testing.T) {
 	}
 }
 
+// A reboot cuts off the answers that are still to come, and what was to follow them.
+func TestRebootCutsOff(t *testing.T) {
+	t.Parallel()
+	a, addr, s := withEdge(t, ApplicationOptions{RebootTime: time.Millisecond})
+	a.Change(func(b *ApplicationBehaviour) { b.Delay = time.Hour })
+	cut := make(chan error)
+	go func() {
+		_, err := Send(t.Context(), addr, "URAL", frame.BigEndian, proatm.Monitoring("40", []command.Command{order("1", command.Reset, "CIM"), order("2", command.GoOutOfService)}))
+		cut <- err
+	}()
+	until(t, "it is executed", func() bool { return len(a.Executed()) == 2 })
+	a.Change(func(b *ApplicationBehaviour) { b.Delay = 0 })
+	ask(t, addr, "40", order("77", command.Reboot))
+	if err := <-cut; !errors.Is(err, ErrNoAnswer) {
+		t.Errorf("%v", err)
+	}
+	tells(t, s, rebootEvents...)
+	ask(t, addr, "40", order("78", command.Reset, "PIN"))
+	tells(t, s, append(rebootEvents[:4:4], "PIN Состояние устройства было сброшено [78]")...)
+}
+
 // While one terminal of several reboots, its connections are closed without an answer
 // and the others are served.
 func TestRebootOfOneAmongMany(t *testing.T) {
@@ -169,7 +193,9 @@ func TestRebootOfOneAmongMany(t *testing.T) {
 		t.Error("another terminal is not served")
 	}
 	until(t, "00000040 comes back", func() bool { return a.State("40") == StateWaiting })
-	ask(t, addr, "40", order("2", command.GetStatus, "CIM"))
+	if again := ask(t, addr, "40", order("2", command.Reboot)); !again.OK() {
+		t.Errorf("the next reboot: %v", results(again))
+	}
 }
 
 // Manual: GO_IN_SERVICE and GO_OUT_OF_SERVICE are always asynchronous; they take their
@@ -189,6 +215,19 @@ func TestInAndOutOfService(t *testing.T) {
 	if !hasData(ask(t, addr, "", order("5", command.GetCashUnitInfo, "CDM")).Results[0]) {
 		t.Error("GET_CASH_UNIT_INFO is not synchronous out of service")
 	}
+}
+
+func TestOutOfServiceWaitsForTheClient(t *testing.T) {
+	t.Parallel()
+	a, addr, s := withEdge(t, ApplicationOptions{Step: time.Millisecond})
+	a.SetState("", StateServing)
+	ask(t, addr, "", order("1", command.GoOutOfService))
+	want := []string{"13 Изменено состояние приложения с «ожидание клиента» на «обслуживание клиента»",
+		"13 Команда GO_OUT_OF_SERVICE ожидает готовности терминала"}
+	tells(t, s, want...)
+	a.SetState("", StateWaiting)
+	tells(t, s, append(want, "13 Изменено состояние приложения с «обслуживание клиента» на «ожидание клиента»",
+		"13 Изменено состояние приложения с «ожидание клиента» на «не обслуживает»", "13 Команда GO_OUT_OF_SERVICE выполнена")...)
 }
 
 // Manual, RESET and note 1 to table 2: the event comes in every case.

@@ -49,9 +49,7 @@ func (a *Application) begin(ctx context.Context, ln net.Listener) <-chan error {
 		if u.rebooting = false; u.state == StateStarting {
 			a.set(u, StateWaiting)
 		}
-		if a.opt.Client > 0 {
-			a.watchClient(u)
-		}
+		a.watchClient(u)
 	}
 	if a.absent > 0 {
 		ln.Close()

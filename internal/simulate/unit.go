@@ -65,6 +65,7 @@ type unit struct {
 	state   State
 	changed chan struct{} // closed when the state changes
 
+	client    bool            // of ApplicationOptions.Client is still there
 	rebooting bool            // a REBOOT was taken and is not over
 	life      context.Context // ends when it goes down
 	end       context.CancelFunc
@@ -94,7 +95,7 @@ func (a *Application) unit(atm string) *unit {
 	a.units[atm] = u
 	a.revive(u)
 	if a.clientLeft() > 0 {
-		u.state = StateServing
+		u.state, u.client = StateServing, true
 		a.watchClient(u)
 	}
 	return u
@@ -105,7 +106,7 @@ func (a *Application) clientLeft() time.Duration { return a.opt.Client - time.Si
 
 // watchClient has the client go in time; mu is held. Outside of Serve it waits for it.
 func (a *Application) watchClient(u *unit) {
-	if ctx := a.running; ctx != nil {
+	if ctx := a.running; ctx != nil && u.client {
 		a.wg.Go(func() { a.clientLeaves(ctx, u) })
 	}
 }
@@ -126,7 +127,7 @@ func (a *Application) clientLeaves(ctx context.Context, u *unit) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if u.state == StateServing {
+	if u.client {
 		a.enter(u, StateWaiting)
 	}
 }
@@ -144,7 +145,7 @@ func (a *Application) enter(u *unit, s State) {
 
 // set changes the state in silence; mu is held.
 func (a *Application) set(u *unit, s State) {
-	u.state = s
+	u.state, u.client = s, false
 	close(u.changed)
 	u.changed = make(chan struct{})
 }
@@ -203,7 +204,7 @@ func (a *Application) awaitIdle(ctx context.Context, u *unit, limit time.Duratio
 // goTo is the course of GO_IN_SERVICE and GO_OUT_OF_SERVICE.
 func (a *Application) goTo(u *unit, name string, s State) course {
 	return func(ctx context.Context) {
-		if a.awaitIdle(ctx, u, 0) != nil || pause(ctx, a.opt.Step) != nil {
+		if a.ready(ctx, u, name) != nil || pause(ctx, a.opt.Step) != nil {
 			return
 		}
 		a.mu.Lock()
@@ -213,15 +214,20 @@ func (a *Application) goTo(u *unit, name string, s State) course {
 	}
 }
 
+// ready waits for the client to go, and tells that a command waits.
+func (a *Application) ready(ctx context.Context, u *unit, name string) error {
+	a.mu.Lock()
+	if !u.state.idle() {
+		a.tellCommand(u, fmt.Sprintf("Команда %s ожидает готовности терминала", name))
+	}
+	a.mu.Unlock()
+	return a.awaitIdle(ctx, u, 0)
+}
+
 // whenIdle is the course of a command that has to wait for the client to go.
 func (a *Application) whenIdle(u *unit, name string, then func()) course {
 	return func(ctx context.Context) {
-		a.mu.Lock()
-		if !u.state.idle() {
-			a.tellCommand(u, fmt.Sprintf("Команда %s ожидает готовности терминала", name))
-		}
-		a.mu.Unlock()
-		if a.awaitIdle(ctx, u, 0) != nil {
+		if a.ready(ctx, u, name) != nil {
 			return
 		}
 		a.mu.Lock()
