@@ -63,7 +63,7 @@ func (o *orderFlags) complete(cmd *cobra.Command) error {
 
 // run shows the results that come and orders the commands.
 func (o *orderFlags) run(ctx context.Context, p *simulate.Proxima, view *simulate.View) {
-	p.OnResult(view.Command)
+	p.OnResult(view.Posted)
 	if o.stdin {
 		go o.read(p)
 	}

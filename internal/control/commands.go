@@ -195,7 +195,7 @@ func undeliverable(reply string) string {
 func write(a command.Answer, asJSON bool) (r reply) {
 	var err error
 	if asJSON {
-		r.data, err = json.Marshal(a)
+		r.data, err = proatm.AnswerJSON(a)
 	} else {
 		r.data = proatm.CommandAnswer(a)
 	}

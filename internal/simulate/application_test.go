@@ -112,4 +112,3 @@ func TestAnswersAreTheManuals(t *testing.T) {
 		})
 	}
 }
-

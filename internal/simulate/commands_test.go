@@ -23,7 +23,7 @@ func proxima(t *testing.T, o ProximaOptions) (p *Proxima, commands string, clien
 	return p, base + "/commands?atm=", client
 }
 
-func order(t *testing.T, p *Proxima, atm string, o Order) (id string) {
+func queue(t *testing.T, p *Proxima, atm string, o Order) (id string) {
 	t.Helper()
 	id, err := p.Order(atm, o)
 	if err != nil {
@@ -86,9 +86,9 @@ func TestProximaHasNoCommands(t *testing.T) {
 func TestCommandIsGivenUntilItsResult(t *testing.T) {
 	t.Parallel()
 	p, url, client := proxima(t, ProximaOptions{PollWait: time.Millisecond})
-	order(t, p, "40", Order{Name: "GET_STATUS", Params: []command.Param{{Value: "CIM"}, {Name: "device", Value: "PIN"}}})
-	order(t, p, t40, Order{ID: "a<b", Name: "REBOOT"})
-	order(t, p, t41, Order{ID: 1, Name: "REBOOT"})
+	queue(t, p, "40", Order{Name: "GET_STATUS", Params: []command.Param{{Value: "CIM"}, {Name: "device", Value: "PIN"}}})
+	queue(t, p, t40, Order{ID: "a<b", Name: "REBOOT"})
+	queue(t, p, t41, Order{ID: 1, Name: "REBOOT"})
 	first := `{"id":1,"name":"GET_STATUS","params":[{"value":"CIM"},{"name":"device","value":"PIN"}]}`
 	second := `{"id":"a\u003cb","name":"REBOOT"}`
 	for range 2 {
@@ -128,9 +128,9 @@ func TestOrderWakesThePoll(t *testing.T) {
 			got <- body
 		}()
 	}
-	until(t, func() bool { return p.Counts().Polls == 2 && p.Counts().Commands.PollsAtOnce == 2 })
-	order(t, p, t41, Order{Name: "REBOOT"}) // wakes, and is not for this one
-	order(t, p, t40, Order{Name: "REBOOT"})
+	until(t, "the commands come to that", func() bool { return p.Counts().Polls == 2 && p.Counts().Commands.PollsAtOnce == 2 })
+	queue(t, p, t41, Order{Name: "REBOOT"}) // wakes, and is not for this one
+	queue(t, p, t40, Order{Name: "REBOOT"})
 	for range 2 {
 		if body := <-got; body != `[{"id":2,"name":"REBOOT"}]`+"\n" {
 			t.Errorf("%s", body)
@@ -142,19 +142,10 @@ func TestOrderWakesThePoll(t *testing.T) {
 }
 
 // until waits for a condition.
-func until(t *testing.T, done func() bool) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !done(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("it does not come to that")
-		}
-	}
-}
-
 func TestBadOrders(t *testing.T) {
 	t.Parallel()
 	p := NewProxima(ProximaOptions{})
-	order(t, p, t40, Order{ID: json.Number("7"), Name: "REBOOT"})
+	queue(t, p, t40, Order{ID: json.Number("7"), Name: "REBOOT"})
 	for want, o := range map[string]Order{
 		"has a command with this id already": {ID: 7, Name: "RESET"},
 		"at /0/id":                           {ID: true, Name: "REBOOT"},
@@ -167,7 +158,7 @@ func TestBadOrders(t *testing.T) {
 	if _, err := p.Order("4x", Order{Name: "REBOOT"}); err == nil || !strings.Contains(err.Error(), "1 to 8 digits") {
 		t.Error(err)
 	}
-	if id := order(t, p, t40, Order{ID: "7", Name: "REBOOT"}); id != `"7"` { // not the number
+	if id := queue(t, p, t40, Order{ID: "7", Name: "REBOOT"}); id != `"7"` { // not the number
 		t.Error(id)
 	}
 }
@@ -175,7 +166,7 @@ func TestBadOrders(t *testing.T) {
 func TestBadResults(t *testing.T) {
 	t.Parallel()
 	p, url, client := proxima(t, ProximaOptions{})
-	order(t, p, t40, Order{ID: 7, Name: "REBOOT"})
+	queue(t, p, t40, Order{ID: 7, Name: "REBOOT"})
 	good := resultOf(t40, "7", "x")
 	for _, c := range []struct {
 		atm, contentType, body string
@@ -206,7 +197,7 @@ func TestBadResults(t *testing.T) {
 func TestRepeatedResults(t *testing.T) {
 	t.Parallel()
 	p, url, client := proxima(t, ProximaOptions{MonitorOptions: MonitorOptions{Keep: 2}})
-	order(t, p, t40, Order{ID: 7, Name: "REBOOT"})
+	queue(t, p, t40, Order{ID: 7, Name: "REBOOT"})
 	send := func(body string, want int) CommandResult {
 		t.Helper()
 		if s := post(t, client, url+t40, "application/json", "", body); s != want {
@@ -236,7 +227,7 @@ func TestRepeatedResults(t *testing.T) {
 	if n := p.Counts().Commands; n.Results != 1 || n.Repeats != 2 || n.Changed != 1 || n.Posts != 4 {
 		t.Errorf("%+v", n)
 	}
-	order(t, p, t40, Order{ID: 7, Name: "REBOOT"}) // the id is free again
+	queue(t, p, t40, Order{ID: 7, Name: "REBOOT"}) // the id is free again
 	if r := send(resultOf(t40, "7", "c"), 200); r.Repeat || r.Changed || !r.Confirmed || len(p.Results()) > 4 {
 		t.Errorf("%+v", r)
 	}
@@ -265,7 +256,7 @@ func TestFaultsOfCommands(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			p, url, client := proxima(t, ProximaOptions{})
-			order(t, p, t40, Order{Name: "REBOOT"})
+			queue(t, p, t40, Order{Name: "REBOOT"})
 			c.change(p)
 			base, _, _ := strings.Cut(url, "/commands")
 			if s := post(t, client, base+"/events", "application/json", newID(1), `{"severity":"normal","device":"1"}`); s != c.event {
@@ -288,7 +279,7 @@ func TestFaultsOfCommands(t *testing.T) {
 func TestHangingPollsAndPosts(t *testing.T) {
 	t.Parallel()
 	p, url, client := proxima(t, ProximaOptions{})
-	order(t, p, t40, Order{Name: "REBOOT"})
+	queue(t, p, t40, Order{Name: "REBOOT"})
 	p.Change(func(b *Behaviour) { b.Hang = true })
 	done := make(chan int, 2)
 	go func() {
@@ -296,7 +287,7 @@ func TestHangingPollsAndPosts(t *testing.T) {
 		done <- s
 	}()
 	go func() { done <- post(t, client, url+t40, "application/json", "", resultOf(t40, "1", "x")) }()
-	until(t, func() bool { return p.Counts().Polls == 1 && len(p.Results()) == 1 })
+	until(t, "the commands come to that", func() bool { return p.Counts().Polls == 1 && len(p.Results()) == 1 })
 	select {
 	case s := <-done:
 		t.Errorf("answered %d", s)
@@ -326,13 +317,13 @@ func TestWaitingPollsEnd(t *testing.T) {
 	if _, _, err := poll(t, impatient, url+t40); err == nil {
 		t.Error("answered")
 	}
-	until(t, waiting(0))
+	until(t, "results wait", waiting(0))
 	failed := make(chan error, 1)
 	go func() {
 		_, _, err := poll(t, client, url+t40)
 		failed <- err
 	}()
-	until(t, waiting(1))
+	until(t, "results wait", waiting(1))
 	p.Vanish()
 	if <-failed == nil {
 		t.Error("answered after the port had vanished")
@@ -340,7 +331,7 @@ func TestWaitingPollsEnd(t *testing.T) {
 	if err := p.Return(); err != nil {
 		t.Fatal(err)
 	}
-	order(t, p, t40, Order{Name: "REBOOT"})
+	queue(t, p, t40, Order{Name: "REBOOT"})
 	if s, _, err := poll(t, client, url+t40); s != 200 {
 		t.Errorf("status %d, %v", s, err)
 	}
@@ -381,7 +372,7 @@ func TestResultsAreShown(t *testing.T) {
 	} {
 		var out strings.Builder
 		r.Terminal, r.Name, r.ID = t40, "REBOOT", json.RawMessage("7")
-		(&View{Out: &out}).Command(r)
+		(&View{Out: &out}).Posted(r)
 		if !strings.HasSuffix(out.String(), want) {
 			t.Errorf("%q, want %q", out.String(), want)
 		}

@@ -52,8 +52,8 @@ func (v *View) Arrival(a Arrival) {
 	v.line(a.Time, terminal, a.Attr("severity"), a.Attr("device"), answerText(a.Status), a.Attr("message"), strings.Join(marks, " "))
 }
 
-// Command shows a result that was posted to ПроКСИМА.
-func (v *View) Command(r CommandResult) {
+// Posted shows a result that was posted to ПроКСИМА.
+func (v *View) Posted(r CommandResult) {
 	if v.Quiet {
 		return
 	}
