@@ -66,6 +66,10 @@ func (e *edge) openStore(ctx context.Context, after *broker.Server) (_ *store, e
 		return nil, err
 	}
 	e.server.SetPaused(paused.Intake())
+	e.commands.paused.Store(paused.All != nil)
+	if err := s.openCommands(ctx, after == nil); err != nil {
+		return nil, err
+	}
 	if after == nil {
 		e.server.Recall(s.lastSeen(ctx))
 	}
@@ -89,7 +93,7 @@ func (s *store) record() {
 // again: then it returns true.
 func (s *store) run(ctx context.Context) bool {
 	defer s.board.Join(s.health())()
-	err := together(ctx, s.pauses, s.tell, s.tellDamage, s.keepNotes, s.gate, s.guard.Run, s.control, s.watch)
+	err := together(ctx, s.pauses, s.tell, s.tellDamage, s.keepNotes, s.gate, s.guard.Run, s.control, s.commandDoor, s.watch)
 	if errors.Is(err, errWritable) {
 		return true
 	}
@@ -110,6 +114,7 @@ func (s *store) close() {
 		s.stopped()
 		<-s.written
 	}
+	s.commands.journal.Close()
 	if s.nc != nil {
 		s.nc.Close()
 	}

@@ -1,0 +1,239 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+	"github.com/rs/zerolog"
+
+	"vestnik/internal/code"
+	"vestnik/internal/command"
+	"vestnik/internal/proatm"
+	"vestnik/streams"
+)
+
+// TerminalService is the name of the micro service that takes commands (SPEC 7).
+const TerminalService = "terminal"
+
+// Commands is the door for commands by NATS: requests on cmd.<atm>.<NAME>.
+type Commands struct {
+	ATM, Version string
+	Executor     command.Executor
+	Log          zerolog.Logger
+	// Dropped is told of a command that got no answer because there is no subject to
+	// answer to, or none that answers may go to.
+	Dropped func(ctx context.Context, m command.Message, why string)
+}
+
+// Serve takes commands from now on until ctx ends, and returns when the last is
+// answered. The service shows with the stock tools: nats micro ls|info|stats terminal.
+//
+// A reply subject is a right to write (DESIGN fact 12): answers go to inboxes only, whose
+// first token begins with "_"; what wants its answer elsewhere is dropped and reported,
+// as what wants none.
+func (c Commands) Serve(ctx context.Context, nc *nats.Conn) error {
+	d := &desk{Commands: c, nc: nc, ctx: ctx}
+	defer d.running.Wait()
+	svc, err := micro.AddService(nc, micro.Config{Name: TerminalService, Version: semver(c.Version),
+		Description: "Commands to terminal " + c.ATM + " (Vestnik)", Metadata: map[string]string{"atm": c.ATM}})
+	if err != nil {
+		return fmt.Errorf("command service: %w", err)
+	}
+	defer func() { _ = svc.Stop() }() // an error: the connection has gone
+	for _, name := range command.Names {
+		kind := "asks"
+		if command.Acts(name) {
+			kind = "acts"
+		}
+		e := &endpoint{desk: d, name: name}
+		err := svc.AddEndpoint(name, e, micro.WithEndpointSubject(streams.Cmd(c.ATM, name)), micro.WithEndpointMetadata(map[string]string{"kind": kind}))
+		if err != nil {
+			return fmt.Errorf("command service: %w", err)
+		}
+	}
+	// What no endpoint has is answered too: unknown command. The queue has another name
+	// than the endpoints', or it would take a share of theirs.
+	sub, err := nc.QueueSubscribe(streams.CmdAll(c.ATM), "unknown", d.unknown)
+	if err != nil {
+		return fmt.Errorf("command service: %w", err)
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	<-ctx.Done()
+	return nil
+}
+
+// desk is a Commands at work.
+type desk struct {
+	Commands
+	nc      *nats.Conn
+	ctx     context.Context // of the callbacks, which bring none
+	running sync.WaitGroup
+}
+
+// request is what a message on cmd.> asks for.
+type request struct {
+	subject, reply string
+	header         nats.Header
+	data           []byte
+}
+
+// endpoint is one command's.
+type endpoint struct {
+	*desk
+	name string
+	open atomic.Int64 // requests that are not answered yet
+}
+
+// inline is how long the callback of an endpoint waits for an answer, if no other
+// request of the endpoint waits already. The library's statistics know only what happens
+// in the callback; but it is called for one request at a time, and a slow application
+// must not hold up the others.
+const inline = 100 * time.Millisecond
+
+// Handle is micro.Handler's.
+func (e *endpoint) Handle(r micro.Request) {
+	in := request{r.Subject(), r.Reply(), nats.Header(r.Headers()), r.Data()}
+	answers, gone := make(chan reply), make(chan struct{})
+	alone := e.open.Add(1) == 1
+	e.running.Go(func() {
+		a := e.answer(e.name, in)
+		e.open.Add(-1)
+		select {
+		case answers <- a:
+		case <-gone:
+			a.publish(e.nc, in.reply)
+		}
+	})
+	wait := inline
+	if !alone {
+		wait = 0
+	}
+	limit := time.NewTimer(wait)
+	defer limit.Stop()
+	select {
+	case a := <-answers:
+		a.respond(r)
+	case <-limit.C:
+		close(gone)
+	}
+}
+
+// unknown answers what is no command.
+func (d *desk) unknown(m *nats.Msg) {
+	name := m.Subject[strings.LastIndexByte(m.Subject, '.')+1:]
+	if command.Known(name) {
+		return // an endpoint has it
+	}
+	d.running.Go(func() {
+		d.answer(name, request{m.Subject, m.Reply, m.Header, m.Data}).publish(d.nc, m.Reply)
+	})
+}
+
+// reply is an answer as it goes over the wire; the zero reply is none.
+type reply struct {
+	code, text string // of an error of ours, for the micro headers
+	data       []byte
+}
+
+func (r reply) respond(to micro.Request) {
+	switch {
+	case r.data == nil:
+	case r.code != "":
+		_ = to.Error(r.code, r.text, r.data)
+	default:
+		_ = to.Respond(r.data)
+	}
+}
+
+func (r reply) publish(nc *nats.Conn, to string) {
+	if r.data == nil {
+		return
+	}
+	m := &nats.Msg{Subject: to, Data: r.data}
+	if r.code != "" {
+		m.Header = nats.Header{micro.ErrorHeader: {r.text}, micro.ErrorCodeHeader: {r.code}}
+	}
+	_ = nc.PublishMsg(m) // an error: the broker is gone
+}
+
+// answer does a request.
+func (d *desk) answer(name string, in request) reply {
+	cmd, asJSON, bad := parsePayload(name, in.data)
+	m := command.Message{Origin: originOf(in), Commands: []command.Command{cmd}}
+	m.Resume, _ = time.Parse(time.RFC3339Nano, in.header.Get(streams.HeaderResume)) // zero: absent
+	if why := undeliverable(in.reply); why != "" {
+		d.Log.Warn().Str("subject", in.subject).Str("reply", in.reply).Str("who", m.Origin.Who).Msg("command dropped: " + why)
+		d.Dropped(d.ctx, m, why)
+		return reply{}
+	}
+	if bad != nil {
+		return write(command.Refuse(d.ATM, bad), asJSON)
+	}
+	return write(d.Executor.Execute(d.ctx, m), asJSON)
+}
+
+func undeliverable(reply string) string {
+	switch {
+	case reply == "":
+		return "it wants no answer"
+	case !strings.HasPrefix(reply, "_"):
+		return "its answer would not go to an inbox"
+	}
+	return ""
+}
+
+// write makes the wire's form. Errors of ours are told by the micro headers, too, in
+// English.
+func write(a command.Answer, asJSON bool) (r reply) {
+	var err error
+	if asJSON {
+		r.data, err = json.Marshal(a)
+	} else {
+		r.data = proatm.CommandAnswer(a)
+	}
+	if c := ownError(a); err != nil || c != code.OK {
+		r.code, r.text = strconv.Itoa(int(c)), c.String()
+	}
+	return r
+}
+
+func ownError(a command.Answer) code.Code {
+	if a.Code != code.OK && a.Source == command.Agent {
+		return a.Code
+	}
+	for _, r := range a.Results {
+		if r.Code != code.OK && r.Source == command.Agent {
+			return r.Code
+		}
+	}
+	return code.OK
+}
+
+// originOf is who asks, as far as it is known. In an account of his own the server says
+// who he is, and nobody else can: an import with share: true.
+func originOf(in request) command.Origin {
+	o := command.Origin{Way: command.WayNATS, Who: in.header.Get(streams.HeaderWho)}
+	if way := in.header.Get(streams.HeaderWay); way == command.WayProxima || way == command.WayVestnik {
+		o.Way = way
+	}
+	var client struct {
+		Account string `json:"acc"`
+		User    string `json:"user"`
+		Host    string `json:"host"`
+	}
+	if strings.HasPrefix(in.reply, "_R_.") && json.Unmarshal([]byte(in.header.Get("Nats-Request-Info")), &client) == nil {
+		if client.Account != "" {
+			o.Who = strings.TrimSuffix(client.Account+": "+o.Who, ": ")
+		}
+		o.Remote = client.Host
+	}
+	return o
+}
