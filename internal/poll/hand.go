@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -72,7 +73,7 @@ func (l *line) execute(ctx context.Context, it *item) (answer, error) {
 	switch err := c.Check(); {
 	case it.Bad != "":
 		return refuse(&code.Error{Code: code.Malformed, Description: it.Bad}), nil
-	case err != nil && err.Code == code.UnknownCommand: // it may not even have a subject
+	case err != nil && err.Code == code.UnknownCommand && !speakable(c.Name):
 		return fail(c, err), nil
 	}
 	// Handed before: the answer was lost, or this program ended before it sent anything.
@@ -83,6 +84,15 @@ func (l *line) execute(ctx context.Context, it *item) (answer, error) {
 		}
 	}
 	return l.ask(ctx, it, c, doubt)
+}
+
+// maxName bounds the names that are worth a subject.
+const maxName = 64
+
+// speakable tells whether a name can stand in a subject: the edge, which has every
+// command on record, then says itself that it does not know it.
+func speakable(name string) bool {
+	return len(name) <= maxName && strings.HasSuffix(streams.Cmd("", name), "."+name)
 }
 
 // ask sends the request until it is answered, or until it has to be answered without
@@ -100,13 +110,13 @@ func (l *line) ask(ctx context.Context, it *item, c command.Command, doubt bool)
 		case errors.Is(err, errBadAnswer):
 			l.log.Error().Err(err).Str("command", c.Name).Msg("the edge's answer to a polled command is not understood")
 			return l.without(c, true, code.BadAnswer, "Неверный ответ агента терминала"), nil
-		case errors.Is(err, nats.ErrNoResponders):
+		case errors.Is(err, nats.ErrNoResponders), errors.Is(err, errLater):
 			if l.absent == 0 {
 				l.absent = now
-				l.log.Warn().Str("command", c.Name).Msg("no edge takes polled commands: is it running, and is the right to publish there?")
+				l.log.Warn().Err(err).Str("command", c.Name).Msg("the edge does not take polled commands, asked again: is it running, and is the right to publish there?")
 			}
 			if now-l.absent >= l.opts.Absent {
-				return l.without(c, doubt, code.NoApplication, "Агент терминала недоступен"), nil
+				return l.given(a, c, doubt), nil
 			}
 		default:
 			doubt = true
@@ -124,6 +134,15 @@ func (l *line) ask(ctx context.Context, it *item, c command.Command, doubt bool)
 	}
 }
 
+// given is the answer when the edge has taken no commands for long: its own, if it says
+// why.
+func (l *line) given(a answer, c command.Command, doubt bool) answer {
+	if a.Code != nil && !(doubt && c.Acts()) {
+		return a
+	}
+	return l.without(c, doubt, code.NoApplication, "Агент терминала недоступен")
+}
+
 // without is the answer where the edge gives none. SPEC 7, Once: of an acting command
 // that may have been begun the outcome is unknown.
 func (l *line) without(c command.Command, doubt bool, why code.Code, description string) answer {
@@ -133,9 +152,18 @@ func (l *line) without(c command.Command, doubt bool, why code.Code, description
 	return refuse(&code.Error{Code: why, Description: description})
 }
 
-var errBadAnswer = errors.New("not an answer to a command")
+var (
+	errBadAnswer = errors.New("not an answer to a command")
+	errLater     = errors.New("the edge refuses commands for now")
+)
 
-// request is one attempt.
+// later tells whether an answer means that the command was not begun and may be later:
+// not journaled, paused, overloaded (SPEC 1).
+func (a *answer) later() bool {
+	return a.Source == command.Agent && (*a.Code == code.NotStored || *a.Code == code.Paused || *a.Code == code.Overloaded)
+}
+
+// request is one attempt. With errLater there is an answer.
 func (l *line) request(ctx context.Context, it *item, c command.Command, doubt bool) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.opts.AnswerTimeout)
 	defer cancel()
@@ -157,6 +185,9 @@ func (l *line) request(ctx context.Context, it *item, c command.Command, doubt b
 	var a answer
 	if err := json.Unmarshal(resp.Data, &a); err != nil || a.Code == nil {
 		return answer{}, fmt.Errorf("%w: %d bytes %s", errBadAnswer, len(resp.Data), resp.Header.Get("Nats-Service-Error"))
+	}
+	if a.later() {
+		return a, fmt.Errorf("%w: code %d", errLater, *a.Code)
 	}
 	return a, nil
 }

@@ -239,7 +239,7 @@ func TestRepeated(t *testing.T) {
 		"acting":               {order3(`1`, "REBOOT"), time.Minute, false, 1},
 		"acting, restart":      {order3(`1`, "REBOOT"), time.Minute, true, 1},
 		"acting, window off":   {order3(`1`, "REBOOT"), 0, false, 2},
-		"acting, window over":  {order3(`1`, "REBOOT"), time.Millisecond, false, 2},
+		"acting, window over":  {order3(`1`, "REBOOT"), 20 * time.Millisecond, false, 2},
 		"asking":               {order3(`1`, "GET_DEVICE_INFO"), time.Minute, false, 2},
 		"asking, after a kill": {order3(`1`, "GET_DEVICE_INFO"), time.Minute, true, 2},
 	} {
@@ -257,6 +257,9 @@ func TestRepeated(t *testing.T) {
 			}
 			before := w.bank.polls()
 			waitFor(t, "the next poll", func() bool { return w.bank.polls() > before || !c.restart })
+			if c.window < time.Second {
+				<-time.After(c.window) // it is to be over
+			}
 			w.bank.give(c.order)
 			waitFor(t, "the second post", func() bool { return len(w.bank.results(`1`)) >= 2 })
 			if n := w.edge.executed(`1`); n != c.executed {
@@ -516,6 +519,45 @@ func TestEdgeComesLater(t *testing.T) {
 	w.waitPosted(`1`)
 	if n := w.edge.executed(`1`); n != 1 || w.edge.resumed != 0 { // nobody had it before
 		t.Errorf("executed %d times, %d resumed", n, w.edge.resumed)
+	}
+}
+
+// Codes 6, 7 and 8 of the edge say that the command was not begun: asked again, and
+// after a while that is the result.
+func TestEdgeRefusesForNow(t *testing.T) {
+	t.Parallel()
+	for _, c := range []int{6, 7, 8} {
+		w := newWorld(t)
+		back := fmt.Sprintf(`{"atm":"00000040","code":%d,"status":"error","source":"agent","description":"потом"}`, c)
+		w.edge.set(func() { w.edge.headBack = back })
+		w.bank.give(order3(`1`, "REBOOT"))
+		p := w.run(func(o *Options) { o.Absent = time.Second })
+		waitFor(t, "further requests", func() bool { return p.Stats().Requests >= 3 })
+		if len(w.bank.results(`1`)) != 0 {
+			t.Error("a refusal for now was posted at once")
+		}
+		w.edge.set(func() { w.edge.headBack = "" })
+		w.waitPosted(`1`)
+		w.edge.set(func() { w.edge.headBack = back })
+		w.bank.give(order3(`2`, "REBOOT"))
+		w.waitPosted(`2`)
+		if got, want := w.bank.results(`2`)[0], fmt.Sprintf(`"code":%d,"status":"error","source":"agent","description":"потом"}`, c); !strings.HasSuffix(got, want) || w.edge.resumed != 0 {
+			t.Errorf("posted %s, %d resumed", got, w.edge.resumed)
+		}
+	}
+}
+
+// A name that no subject can have is answered here; the edge has the others on record.
+func TestUnknownName(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.bank.give(order3(`1`, "FORMAT_C"), order3(`2`, "cmd.>"), order3(`3`, strings.Repeat("X", 5000)))
+	w.run()
+	w.waitPosted(`1`, `2`, `3`)
+	for id, n := range map[string]int{`1`: 1, `2`: 0, `3`: 0} {
+		if got := w.edge.executed(id); got != n || n == 0 && !strings.Contains(w.bank.results(id)[0], `"code":101,`) {
+			t.Errorf("command %s: %d requests, %.300s", id, got, w.bank.results(id))
+		}
 	}
 }
 
