@@ -27,7 +27,7 @@ var rows = [][]string{
 	{"internal/hold"},
 	{"streams", "internal/rules", "internal/rules/rulestest", "internal/proatm"},
 	{"internal/event", "internal/command", "internal/frame", "internal/hostile"},
-	{"internal/code", "internal/certs", "internal/mask", "internal/clock", "internal/e2e/faultfs", "internal/e2e/badtcp"},
+	{"internal/code", "internal/schema", "internal/certs", "internal/mask", "internal/clock", "internal/e2e/faultfs", "internal/e2e/badtcp"},
 }
 
 // forTests are packages for tests: what is built into a program has no use for them.

@@ -128,6 +128,15 @@ func (n *commandCounts) each(f func(way string, c code.Code, n int64)) {
 	}
 }
 
+func (c *commands) status() CommandsStatus {
+	st := CommandsStatus{Answered: map[int]int64{}}
+	c.count.each(func(_ string, k code.Code, n int64) { st.Answered[int(k)] += n })
+	if err := c.refuse(); err != nil {
+		st.Refused = err.Error()
+	}
+	return st
+}
+
 // commandDoor takes commands by NATS while the store is open.
 func (s *store) commandDoor(ctx context.Context) error {
 	return control.Commands{ATM: s.cfg.ATM, Version: s.self.Version, Executor: s.commands, Log: s.log.With().Str("part", "commands").Logger(),
