@@ -21,6 +21,7 @@ import (
 
 	"vestnik/internal/broker"
 	"vestnik/internal/command"
+	"vestnik/internal/schema"
 	"vestnik/internal/sink"
 	"vestnik/streams"
 )
@@ -103,6 +104,9 @@ func (b *bank) post(w http.ResponseWriter, r *http.Request) {
 	}
 	if err := json.Unmarshal(body, &result); err != nil || result.ATM != atm || result.Description == "" || r.Header.Get("Content-Type") != "application/json" {
 		b.t.Errorf("posted: %s (%v)", body, err)
+	}
+	if err := schema.ValidateCommandResult(body); err != nil {
+		b.t.Errorf("posted: %s: %v", body, err)
 	}
 	id := string(result.ID)
 	b.mu.Lock()
@@ -243,6 +247,13 @@ func (e *edge) set(f func()) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	f()
+}
+
+// resumes is how many requests said that the command may have been begun before.
+func (e *edge) resumes() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.resumed
 }
 
 func (e *edge) executed(id string) int {

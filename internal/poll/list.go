@@ -40,6 +40,7 @@ func (o *order) key() string {
 const (
 	maxID      = 1 << 10  // bytes of an id: with a longer one nobody could be answered
 	maxCommand = 64 << 10 // bytes of a command: what fits into a frame
+	unnamed    = "?"      // in the result of a command without a usable name
 )
 
 // parseList reads the answer to a poll. A command that has an id and cannot be handed
@@ -96,12 +97,15 @@ func parseOrder(item json.RawMessage) (order, error) {
 		return o, errors.New("id is empty")
 	case len(in.ID) > maxID:
 		return o, fmt.Errorf("id is longer than %d bytes", maxID)
-	case len(item) > maxCommand:
-		o.Bad = fmt.Sprintf("Команда длиннее %d байт", maxCommand)
-		return o, nil
 	}
-	if json.Unmarshal(in.Name, &o.Name) != nil || strings.TrimSpace(o.Name) == "" {
-		o.Bad = "У команды нет имени: нужна строка name"
+	switch {
+	case json.Unmarshal(in.Name, &o.Name) != nil || strings.TrimSpace(o.Name) == "":
+		o.Name, o.Bad = unnamed, "У команды нет имени: нужна строка name"
+		return o, nil
+	case len(item) > maxCommand:
+		if o.Bad = fmt.Sprintf("Команда длиннее %d байт", maxCommand); len(o.Name) > maxID {
+			o.Name = unnamed
+		}
 		return o, nil
 	}
 	var err error

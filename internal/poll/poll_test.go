@@ -221,8 +221,8 @@ func TestConnectionLost(t *testing.T) {
 	waitFor(t, "asked again", func() bool { return p.counts.requests.Load() >= 2 })
 	close(hold)
 	w.waitPosted(`1`, `2`)
-	if n := w.edge.executed(`1`); n != 1 || w.edge.resumed == 0 {
-		t.Errorf("executed %d times, %d requests said that it may have been begun", n, w.edge.resumed)
+	if n := w.edge.executed(`1`); n != 1 || w.edge.resumes() == 0 {
+		t.Errorf("executed %d times, %d requests said that it may have been begun", n, w.edge.resumes())
 	}
 }
 
@@ -517,8 +517,8 @@ func TestEdgeComesLater(t *testing.T) {
 	waitFor(t, "some requests", func() bool { return p.Stats().Requests >= 3 })
 	w.edge.open(w.nc)
 	w.waitPosted(`1`)
-	if n := w.edge.executed(`1`); n != 1 || w.edge.resumed != 0 { // nobody had it before
-		t.Errorf("executed %d times, %d resumed", n, w.edge.resumed)
+	if n := w.edge.executed(`1`); n != 1 || w.edge.resumes() != 0 { // nobody had it before
+		t.Errorf("executed %d times, %d resumed", n, w.edge.resumes())
 	}
 }
 
@@ -541,8 +541,8 @@ func TestEdgeRefusesForNow(t *testing.T) {
 		w.edge.set(func() { w.edge.headBack = back })
 		w.bank.give(order3(`2`, "REBOOT"))
 		w.waitPosted(`2`)
-		if got, want := w.bank.results(`2`)[0], fmt.Sprintf(`"code":%d,"status":"error","source":"agent","description":"потом"}`, c); !strings.HasSuffix(got, want) || w.edge.resumed != 0 {
-			t.Errorf("posted %s, %d resumed", got, w.edge.resumed)
+		if got, want := w.bank.results(`2`)[0], fmt.Sprintf(`"code":%d,"status":"error","source":"agent","description":"потом"}`, c); !strings.HasSuffix(got, want) || w.edge.resumes() != 0 {
+			t.Errorf("posted %s, %d resumed", got, w.edge.resumes())
 		}
 	}
 }
