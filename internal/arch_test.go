@@ -21,7 +21,7 @@ var rows = [][]string{
 	{"internal/demo"},
 	{"internal/app"},
 	{"internal/cli", "deploy"},
-	{"internal/sink/uralsib", "internal/sink/proxima", "internal/sink/sinktest"},
+	{"internal/sink/uralsib", "internal/sink/proxima", "internal/sink/sinktest", "internal/poll"},
 	{"internal/broker", "internal/scrub", "internal/terminal", "internal/journal", "internal/router", "internal/keeper", "internal/gate", "internal/ledger",
 		"internal/sink", "internal/guard", "internal/audit", "internal/sink/httpclient", "internal/control", "internal/config", "internal/simulate", "internal/health"},
 	{"internal/hold"},

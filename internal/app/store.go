@@ -56,6 +56,7 @@ func (e *edge) openStore(ctx context.Context, after *broker.Server) (_ *store, e
 	if err := control.Prepare(ctx, s.js); err != nil {
 		return nil, err
 	}
+	s.preparePolling(ctx)
 	for _, step := range []func(context.Context) error{s.events, s.askRenewal, s.beginNotes} {
 		if err := step(ctx); err != nil {
 			return nil, err
