@@ -133,6 +133,7 @@ func harden(opts *server.Options, o Options) {
 	if opts.JetStreamMaxMemory <= 0 {
 		opts.JetStreamMaxMemory = 64 << 20
 	}
+	guardLeafs(opts)
 }
 
 func lockStore(dir string) (*flock.Flock, error) {
