@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/uuid"
 	"github.com/nats-io/nats-server/v2/conf"
 	"github.com/nats-io/nats-server/v2/server"
 )
@@ -82,14 +83,29 @@ func shownURLs(list []*url.URL) string {
 	return strings.Join(texts, ",")
 }
 
-// guardLeafs adds to every link what must not cross it, whatever the file says.
-func guardLeafs(opts *server.Options) {
+// guardLeafs adds to every link what must not cross it, whatever the file says, and
+// gives a linked server a name that no other has.
+func guardLeafs(opts *server.Options, after *Server) {
+	if len(opts.LeafNode.Remotes) > 0 {
+		opts.ServerName = linkedName(opts.ServerName, after)
+	}
 	for _, r := range opts.LeafNode.Remotes {
 		// A hub in the store's own account would reach its JetStream by this name.
 		own := "$JS." + opts.JetStreamDomain + ".API.>"
 		r.DenyImports = append(r.DenyImports, append(alsoDenied, own)...)
 		r.DenyExports = append(r.DenyExports, alsoDenied...)
 	}
+}
+
+// linkedName makes a server's name unlike that of every other edge, also of one with a
+// copy of this disk: of two leaf nodes with one name a hub keeps the one that connects
+// last, so they would cut each other off for ever. It stays the same in the process: a
+// hub replaces what is left of a broken link when the next one comes.
+func linkedName(name string, after *Server) string {
+	if after != nil {
+		return after.s.Name()
+	}
+	return cmp.Or(name, "vestnik-edge") + "-" + uuid.NewString()[:8]
 }
 
 // remotePlaces is where each leaf remote stands in the file, in its order.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -141,8 +142,7 @@ func (h *hub) url() string {
 // linkedEdge is an edge's broker with a link; more stands in the remote.
 func linkedEdge(t *testing.T, url, more string) (*Server, *nats.Conn) {
 	t.Helper()
-	b, err := Start(Options{Log: zerolog.Nop(), File: serverFile(t, fmt.Sprintf(
-		"listen: \"127.0.0.1:-1\"\nserver_name: edge\njetstream { store_dir: data, domain: edge }\nleafnodes { reconnect: \"50ms\", remotes: [ { url: %q, %s %s } ] }\n", url, more, denies))})
+	b, err := Start(Options{Log: zerolog.Nop(), File: linkFile(t, url, more)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,6 +153,12 @@ func linkedEdge(t *testing.T, url, more string) (*Server, *nats.Conn) {
 	}
 	t.Cleanup(nc.Close)
 	return b, nc
+}
+
+func linkFile(t *testing.T, url, more string) string {
+	t.Helper()
+	return serverFile(t, fmt.Sprintf(
+		"listen: \"127.0.0.1:-1\"\nserver_name: edge\njetstream { store_dir: data, domain: edge }\nleafnodes { reconnect: \"50ms\", remotes: [ { url: %q, %s %s } ] }\n", url, more, denies))
 }
 
 func until(t *testing.T, what string, ok func() bool) {
@@ -248,6 +254,56 @@ func TestLeafStranger(t *testing.T) {
 	until(t, "the good hub is linked", func() bool { return c.Links() == 1 })
 	if a.Links()+b.Links() != 0 || strange.s.NumLeafNodes()+clear.s.NumLeafNodes() != 0 {
 		t.Error("a stranger is linked to")
+	}
+}
+
+// Edges with one name in nats.conf, as in the shipped one, do not cut each other off at
+// the hub; and one that opens its store again replaces its own link.
+func TestLeafNames(t *testing.T) {
+	t.Parallel()
+	h := newHub(t, nil)
+	var list []*Server
+	var files []string
+	for range 3 {
+		file := linkFile(t, h.url(), "")
+		b, err := Start(Options{File: file, Log: zerolog.Nop()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		list, files = append(list, b), append(files, file)
+	}
+	all := func() bool { return !slices.ContainsFunc(list, func(b *Server) bool { return b.Links() != 1 }) }
+	until(t, "all are linked", func() bool { return all() && h.s.NumLeafNodes() == 3 })
+	ids := func() (ids []uint64) {
+		z, err := h.s.Leafz(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range z.Leafs {
+			ids = append(ids, l.ID)
+		}
+		slices.Sort(ids)
+		return ids
+	}
+	before := ids()
+	for end := time.Now().Add(300 * time.Millisecond); time.Now().Before(end); time.Sleep(time.Millisecond) { // they would come back after 50 ms
+		if !all() {
+			t.Fatal("a link is cut")
+		}
+	}
+	if after := ids(); !slices.Equal(before, after) {
+		t.Errorf("links %v, then %v", before, after)
+	}
+	name := list[0].s.Name()
+	list[0].Close()
+	again, err := Start(Options{File: files[0], Log: zerolog.Nop(), After: list[0]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if got := again.s.Name(); got != name || !strings.HasPrefix(name, "edge-") || name == list[1].s.Name() {
+		t.Errorf("the name is %s, then %s", name, got)
 	}
 }
 

@@ -133,7 +133,7 @@ func harden(opts *server.Options, o Options) {
 	if opts.JetStreamMaxMemory <= 0 {
 		opts.JetStreamMaxMemory = 64 << 20
 	}
-	guardLeafs(opts)
+	guardLeafs(opts, o.After)
 }
 
 func lockStore(dir string) (*flock.Flock, error) {
