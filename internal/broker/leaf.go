@@ -39,8 +39,12 @@ func checkLeafs(opts *server.Options, file string) error {
 		if i < len(places) {
 			at = places[i]
 		}
-		for _, wrong := range remoteProblems(opts, r) {
-			all = append(all, fmt.Errorf("%s: leaf remote %s %s", at, shownURLs(r.URLs), wrong))
+		wrong := remoteProblems(opts, r)
+		if r.LocalAccount != opts.LeafNode.Remotes[0].LocalAccount {
+			wrong = append(wrong, "is bound to another account than the first: one is enough")
+		}
+		for _, text := range wrong {
+			all = append(all, fmt.Errorf("%s: leaf remote %s %s", at, shownURLs(r.URLs), text))
 		}
 	}
 	return joined(all)
@@ -60,8 +64,11 @@ func remoteProblems(opts *server.Options, r *server.RemoteLeafOpts) (list []stri
 	if opts.JetStreamDomain == "" {
 		list = append(list, "needs jetstream { domain }, a name of its own for this edge: else requests to the hub's JetStream and to this one are the same")
 	}
-	if account := cmp.Or(r.LocalAccount, server.DEFAULT_GLOBAL_ACCOUNT); account == server.DEFAULT_GLOBAL_ACCOUNT && len(opts.Accounts) > 0 {
-		list = append(list, "needs account, one that imports cmd.> of the account with the store: without it no command of the hub arrives")
+	if len(opts.Accounts) > 0 {
+		account := cmp.Or(r.LocalAccount, server.DEFAULT_GLOBAL_ACCOUNT)
+		if !slices.ContainsFunc(opts.Accounts, func(a *server.Account) bool { return a.Name == account }) {
+			list = append(list, "needs account, the name of one that imports cmd.> of the account with the store: from "+account+" no command of the hub arrives")
+		}
 	}
 	elsewhere := func(u *url.URL) bool { return !onlyHere(u.Hostname()) && u.Scheme != "wss" }
 	if r.TLSConfig == nil && slices.ContainsFunc(r.URLs, elsewhere) {

@@ -48,6 +48,8 @@ func TestLeafRefused(t *testing.T) {
 		"with TLS":         {domain + remote(`url: "tls://hub.example:7422", tls { ca_file: "DIR/ca.pem" }, `+denies), nil},
 		"no account":       {domain + "accounts { V { jetstream: enabled }, H {} }\n" + remote(here+denies), []string{":5:5: leaf remote nats://127.0.0.1:7422 needs account"}},
 		"an account":       {domain + "accounts { V { jetstream: enabled }, H {} }\n" + remote(here+"account: H, "+denies), nil},
+		"two accounts":     {domain + "accounts { V { jetstream: enabled }, H {}, I {} }\n" + strings.Replace(remote(here+"account: H, "+denies), "\n]", ",\n  { "+here+"account: I, "+denies+" }\n]", 1), []string{":6:5: leaf remote nats://127.0.0.1:7422 is bound to another account"}},
+		"no such account":  {domain + "accounts { V { jetstream: enabled } }\n" + remote(here+"account: H, "+denies), []string{":5:5: leaf remote nats://127.0.0.1:7422 needs account, the name of one that imports cmd.> of the account with the store: from H"}},
 		"takes leaf nodes": {domain + "leafnodes { listen: \"0.0.0.0:7422\" }\n", []string{":3:1: an edge takes no leaf nodes"}},
 	} {
 		t.Run(name, func(t *testing.T) {
