@@ -159,3 +159,6 @@ func tokenValue(v any) any {
 
 // Links is how many leaf links of this server are up.
 func (s *Server) Links() int { return s.s.NumLeafNodes() }
+
+// Remotes is how many links nats.conf asks for.
+func (s *Server) Remotes() int { return s.remotes }

@@ -25,15 +25,16 @@ func SyncInterval() time.Duration { return syncInterval }
 
 // Server is an embedded nats-server with JetStream, synced always.
 type Server struct {
-	s     *server.Server
-	login []nats.Option // of connections inside the process
-	link  []nats.Option // of those in the account of the links to a hub
-	stop  func()        // of the look for changed certificates
-	log   zerolog.Logger
-	lock  *flock.Flock
-	said  *logger
-	port  int    // of the listener, 0 = none
-	Dir   string // the store
+	s       *server.Server
+	login   []nats.Option // of connections inside the process
+	link    []nats.Option // of those in the account of the links to a hub
+	stop    func()        // of the look for changed certificates
+	log     zerolog.Logger
+	lock    *flock.Flock
+	said    *logger
+	port    int    // of the listener, 0 = none
+	remotes int    // links to hubs in nats.conf
+	Dir     string // the store
 }
 
 // Options for Start.
@@ -96,7 +97,7 @@ func Start(o Options) (*Server, error) {
 		_ = lock.Unlock()
 		return nil, err
 	}
-	b := &Server{s: s, stop: stop, login: login, link: link, log: o.Log, lock: lock, said: said, Dir: opts.StoreDir}
+	b := &Server{s: s, stop: stop, login: login, link: link, log: o.Log, lock: lock, said: said, Dir: opts.StoreDir, remotes: len(opts.LeafNode.Remotes)}
 	if addr, ok := s.Addr().(*net.TCPAddr); ok {
 		b.port = addr.Port
 	}
