@@ -100,8 +100,11 @@ func CmdAll(terminal string) string { return "cmd." + Terminal(terminal) + ".*" 
 func Twin(terminal string) string { return "twin." + Terminal(terminal) }
 
 // AuditCmd is where a terminal's commands are journaled before they are executed, and
-// their results; AuditAll matches all of AUDIT.
+// their results.
 func AuditCmd(terminal string) string { return "audit." + Terminal(terminal) + ".cmd" }
+
+// AuditCmds matches the records of commands of every terminal.
+const AuditCmds = "audit.*.cmd"
 
 // AuditMark records up to where AUDIT need not be read at a start (package audit).
 func AuditMark(terminal string) string { return "audit." + Terminal(terminal) + ".mark" }

@@ -53,6 +53,7 @@ type terminalFlags struct {
 	simulate.Options
 	outputFlags
 	port            portFlags
+	application     applicationFlags
 	list, wait      bool
 	faults          []string
 	once, templates string
@@ -62,17 +63,32 @@ func simulateTerminalCommand() *cobra.Command {
 	var o terminalFlags
 	cmd := &cobra.Command{
 		Use:   "terminal",
-		Short: "Send the manual's events to a terminal port, as ProATM does",
+		Short: "Send the manual's events to a terminal port and answer commands, as ProATM does",
 		Long: `Terminal sends the events of the manual's table 2 in a random mixture that the
 seed decides. Codes 6, 7, 8 and connection errors are tried again, as ProATM does.
 
-Faults: garbage, truncated, signature, malformed, slow, noanswer.`,
+Beside that it listens for commands and answers all eight as the manual's examples
+do; the course of REBOOT, RESET and of what takes its time is reported as events.
+With several atm numbers, or none given, every number is taken, each with its own state.
+
+Faults of events (--fault): garbage, truncated, signature, malformed, slow, noanswer.
+Faults of answers to commands (--answer-fault):
+  silent     never answers               close      closes without an answer
+  cut        closes inside the answer    malformed  no XML
+  truncated  XML that ends in the middle wrong-id   results with other ids
+  signature  another signature           few        the last result is left out
+  big        as long as a frame allows   (--answer-delay D answers late)`,
 		Example: `  vestnik simulate terminal --list
   vestnik simulate terminal --once proatm-started
-  vestnik simulate terminal --rate 50 --terminals 16 --duration 1m --fault garbage=0.01,slow=0.01`,
+  vestnik simulate terminal --rate 50 --terminals 16 --duration 1m --fault garbage=0.01,slow=0.01
+  vestnik simulate terminal --events=false --answer-delay 3s
+  vestnik simulate terminal --events=false --answer-fault silent --answer-fault-for REBOOT`,
 		Args:         cobra.NoArgs,
 		SilenceUsage: true, SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := errors.Join(o.port.complete(cmd), o.completeApplication(cmd)); err != nil {
+				return err
+			}
 			return simulateTerminal(cmd.Context(), cmd.OutOrStdout(), o)
 		},
 	}
@@ -103,9 +119,11 @@ func (o *terminalFlags) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.Tag, "tag", "", "name of an attribute that numbers the events, e.g. demo_id")
 	f.IntVar(&o.First, "first", 1, "first number of the tag")
 	f.BoolVar(&o.wait, "wait", false, "go on trying if nobody listens at the start")
+	o.application.addFlags(cmd)
 	o.outputFlags.add(cmd)
 }
 
+// simulateTerminal sends events and, beside that, answers commands.
 func simulateTerminal(ctx context.Context, out io.Writer, o terminalFlags) error {
 	if err := o.complete(); err != nil {
 		return err
@@ -114,6 +132,25 @@ func simulateTerminal(ctx context.Context, out io.Writer, o terminalFlags) error
 		return listTemplates(out, o.Templates)
 	}
 	view := o.view(out)
+	work := func(ctx context.Context) error { return o.send(ctx, view) }
+	if !o.application.events {
+		work = o.stay
+	}
+	return o.beside(ctx, out, view, work)
+}
+
+// stay lasts until ctx or the duration ends.
+func (o *terminalFlags) stay(ctx context.Context) error {
+	if o.Duration > 0 {
+		passed(ctx, o.Duration)
+		return nil
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// send sends the events.
+func (o *terminalFlags) send(ctx context.Context, view *simulate.View) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var first, last error // first: nobody listens; last: why the last event was not taken

@@ -93,10 +93,15 @@ func (j *Journal) write(ctx context.Context, subject string, record any) (uint64
 	if err != nil {
 		return 0, fmt.Errorf("record of commands in %s: %w", streams.Audit, err)
 	}
+	j.reached(ack.Sequence)
+	return ack.Sequence, nil
+}
+
+// reached notes where AUDIT ends.
+func (j *Journal) reached(seq uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.last = max(j.last, ack.Sequence)
-	return ack.Sequence, nil
+	j.last = max(j.last, seq)
 }
 
 // next is where the next record goes at the earliest.
@@ -131,8 +136,8 @@ func (j *Journal) end(ctx context.Context, r Record) {
 // Refused records commands that were not executed, and why. Those of strangers are
 // recorded ten a second: a flood of them is not to push the record of others out.
 func (j *Journal) Refused(ctx context.Context, m command.Message, a command.Answer) {
-	if m.Forbidden != "" && !j.strange.Allow() {
-		j.log.Warn().Str("remote", m.Origin.Remote).Int("commands", len(m.Commands)).Msg("commands refused, too many to record each: " + m.Forbidden)
+	if m.Forbidden != nil && !j.strange.Allow() {
+		j.log.Warn().Err(m.Forbidden).Str("remote", m.Origin.Remote).Int("commands", len(m.Commands)).Msg("commands refused, too many to record each")
 		return
 	}
 	r := header(Refused, newMessage(), time.Now())
@@ -177,22 +182,23 @@ type Mark struct {
 	From uint64 `json:"from"`
 }
 
-// marked is where a start has to read from.
-func marked(ctx context.Context, js jetstream.JetStream, atm string) (uint64, error) {
+// marked is where a start has to read from, and where AUDIT ends.
+func marked(ctx context.Context, js jetstream.JetStream, atm string) (from, last uint64, err error) {
 	s, err := js.Stream(ctx, streams.Audit)
 	if err != nil {
-		return 0, fmt.Errorf("look up %s: %w", streams.Audit, err)
+		return 0, 0, fmt.Errorf("look up %s: %w", streams.Audit, err)
 	}
+	last = s.CachedInfo().State.LastSeq
 	m, err := s.GetLastMsgForSubject(ctx, streams.AuditMark(atm))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return 0, nil
+		return 0, last, nil
 	}
 	if err != nil {
-		return 0, fmt.Errorf("read the mark in %s: %w", streams.Audit, err)
+		return 0, 0, fmt.Errorf("read the mark in %s: %w", streams.Audit, err)
 	}
 	var mark Mark
-	if json.Unmarshal(m.Data, &mark) != nil || mark.From > s.CachedInfo().State.LastSeq+1 {
-		return 0, nil // damaged, or numbers are used again: all is read
+	if json.Unmarshal(m.Data, &mark) != nil || mark.From > last+1 {
+		return 0, last, nil // damaged, or numbers are used again: all is read
 	}
-	return mark.From, nil
+	return mark.From, last, nil
 }

@@ -35,10 +35,11 @@ type found struct {
 // within the window is remembered, acting commands without a result get code 109, and the
 // others are asked anew by Run (SPEC 7). Call it before the first Execute.
 func (o *Once) Recover(ctx context.Context, js jetstream.JetStream) error {
-	from, err := marked(ctx, js, o.Journal.atm)
+	from, last, err := marked(ctx, js, o.Journal.atm)
 	if err != nil {
 		return err
 	}
+	o.Journal.reached(last)
 	all, err := read(ctx, js, o.Journal.atm, from)
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 
 	"vestnik/internal/code"
 	"vestnik/internal/command"
@@ -22,6 +23,8 @@ func parsePayload(name string, data []byte) (c command.Command, asJSON bool, _ *
 	switch {
 	case len(data) == 0:
 		return command.Command{Name: name}, false, nil
+	case !utf8.Valid(data):
+		err = errors.New("it has characters that are not UTF-8, which XML does not allow")
 	case data[0] == '{':
 		asJSON = true
 		c, err = fromJSON(data)

@@ -4,6 +4,7 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"regexp"
 	"strconv"
@@ -68,6 +69,12 @@ func Templates() []Template {
 // Expand makes an event's attributes: a case is picked, then each field's
 // macros are replaced. The same rng state and moment give the same attributes.
 func (t *Template) Expand(m Moment, rng *rand.Rand) []event.Attr {
+	return t.expandWith(m, rng, nil)
+}
+
+// expandWith is Expand with some of the message's own macros set; what they are set
+// to is taken as it is.
+func (t *Template) expandWith(m Moment, rng *rand.Rand, set map[string]string) []event.Attr {
 	values := t.pick(rng)
 	replace := func(name string) string {
 		if f, ok := commonMacros[name]; ok {
@@ -78,6 +85,7 @@ func (t *Template) Expand(m Moment, rng *rand.Rand) []event.Attr {
 	for _, name := range sortedNames(values) {
 		values[name] = randomNumbers(expand(values[name], func(n string) string { return commonMacros[n](m) }), rng)
 	}
+	maps.Copy(values, set)
 	attrs := make([]event.Attr, len(t.Fields))
 	for i, f := range t.Fields {
 		attrs[i] = event.Attr{Name: f.Name, Value: expand(f.Value, replace)}

@@ -52,6 +52,33 @@ func (v *View) Arrival(a Arrival) {
 	v.line(a.Time, terminal, a.Attr("severity"), a.Attr("device"), answerText(a.Status), a.Attr("message"), strings.Join(marks, " "))
 }
 
+// Posted shows a result that was posted to ПроКСИМА.
+func (v *View) Posted(r CommandResult) {
+	if v.Quiet {
+		return
+	}
+	if v.JSON {
+		v.json(r)
+		return
+	}
+	head := r.Answer.Head
+	for i, one := range r.Answer.Results {
+		if i == 0 || head.Code == 0 && one.Code != 0 {
+			head = one.Head // what went wrong first, else the first
+		}
+	}
+	text, notes := fmt.Sprintf("%s %s: code %d %s", r.Name, r.ID, head.Code, head.Description), ""
+	switch {
+	case r.Problem != "":
+		text, notes = "result", "[invalid: "+r.Problem+"]"
+	case r.Changed:
+		notes = "[unlike the first]"
+	case r.Repeat:
+		notes = "[repeat]"
+	}
+	v.line(r.Time, cmp.Or(r.Terminal, "-"), cmp.Or(head.Status, "-"), "cmd", answerText(r.Status), text, notes)
+}
+
 func answerText(status int) string {
 	if status == 0 {
 		return "no answer"
@@ -115,7 +142,8 @@ func (v *View) line(at time.Time, terminal, severity, device, answer, message, n
 
 func (v *View) severity(s string) string {
 	text := fmt.Sprintf("%-8s", shown(s, 8))
-	colors := map[string]string{"critical": "31", "warning": "33", "normal": "32"}
+	colors := map[string]string{"critical": "31", "warning": "33", "normal": "32",
+		"command": "36", "failed": "31"}
 	if c := colors[s]; v.Color && c != "" {
 		return "\x1b[" + c + "m" + text + "\x1b[0m"
 	}
@@ -139,4 +167,42 @@ func (v *View) json(value any) {
 	e := json.NewEncoder(v.Out)
 	e.SetEscapeHTML(false)
 	e.Encode(value)
+}
+
+// Command shows a command that an Application was handed; it fits OnCommand.
+func (v *View) Command(e Executed) {
+	if v.Quiet {
+		return
+	}
+	if v.JSON {
+		v.json(e)
+		return
+	}
+	text := e.Name
+	for _, p := range e.Params {
+		text += " " + p.Value
+	}
+	kind, notes := "command", ""
+	for i, c := range e.Codes {
+		if c != 0 {
+			kind = "failed"
+		}
+		notes += fmt.Sprintf("; %d %s", c, e.Texts[i])
+	}
+	if notes = strings.TrimPrefix(notes, "; "); e.Fault != "" {
+		notes = "[fault " + string(e.Fault) + "] " + notes
+	}
+	v.line(e.Time, e.ATM, kind, "", "id "+e.ID, text, notes)
+}
+
+// Application shows the summary of an Application.
+func (v *View) Application(c ApplicationCounts) {
+	if v.JSON {
+		v.json(c)
+		return
+	}
+	rows := []row{{"messages with commands", c.Messages, true}, {"without an answer", c.Unanswered, false}}
+	rows = append(rows, counted("%s", c.Commands)...)
+	rows = append(rows, counted("results with code %d", c.Codes)...)
+	v.table("terminal application", rows)
 }
