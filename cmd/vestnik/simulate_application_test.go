@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"vestnik/internal/frame"
 	"vestnik/internal/proatm"
@@ -86,6 +87,26 @@ func TestSimulateTerminalAnswersCommands(t *testing.T) {
 		t.Error(err)
 	}
 	if out := p.rest(); !strings.Contains(out, "  2 messages with commands\n") || !strings.Contains(out, "  1 results with code 101\n") {
+		t.Errorf("%s", out)
+	}
+}
+
+func TestSimulateTerminalDispenses(t *testing.T) {
+	t.Parallel()
+	p := play(t, "--events=false", "--addr", "", "--quiet", "--dispense", "100")
+	const units = `<command id="1" name="GET_CASH_UNIT_INFO"><param value="CDM"/></command>`
+	if answer := p.ask(t, units); !strings.Contains(answer, "<ulCount>1999<") {
+		t.Errorf("%s", answer)
+	}
+	for end := time.Now().Add(20 * time.Second); !strings.Contains(p.ask(t, units), "<ulCount>1899<"); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("no notes go out")
+		}
+	}
+	if err := p.stop(); err != nil {
+		t.Error(err)
+	}
+	if out := p.rest(); strings.Count(out, "messages with commands") != 1 || strings.Contains(out, "id 1") {
 		t.Errorf("%s", out)
 	}
 }

@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -360,4 +361,24 @@ func TestEventsAreSentTillTaken(t *testing.T) {
 		defer a.telling.Unlock()
 		return attempts == 5
 	})
+}
+
+// What happens before Serve is told when it begins.
+func TestEventsFromBeforeServe(t *testing.T) {
+	t.Parallel()
+	s := startFrameServer(t, frame.BigEndian, strict)
+	a := NewApplication(ApplicationOptions{Events: s.addr})
+	a.SetState("40", StateOutOfService)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- a.Serve(ctx, ln) }()
+	tells(t, s, "13 Изменено состояние приложения с «ожидание клиента» на «не обслуживает»")
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 }
