@@ -95,6 +95,10 @@ func Cmd(terminal, name string) string { return "cmd." + Terminal(terminal) + ".
 // CmdAll matches all commands to a terminal.
 func CmdAll(terminal string) string { return "cmd." + Terminal(terminal) + ".*" }
 
+// Twin is where edges with a terminal's number announce themselves to each other, by way
+// of their hub (package twin).
+func Twin(terminal string) string { return "twin." + Terminal(terminal) }
+
 // AuditCmd is where a terminal's commands are journaled before they are executed, and
 // their results.
 func AuditCmd(terminal string) string { return "audit." + Terminal(terminal) + ".cmd" }

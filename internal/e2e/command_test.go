@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -20,6 +21,7 @@ import (
 	"vestnik/internal/command"
 	"vestnik/internal/frame"
 	"vestnik/internal/proatm"
+	"vestnik/internal/schema"
 	"vestnik/internal/simulate"
 	"vestnik/streams"
 )
@@ -116,7 +118,7 @@ func TestCommandEveryWay(t *testing.T) {
 	for _, way := range waysIn {
 		t.Run(way.name, func(t *testing.T) {
 			t.Parallel()
-			c := newCommanded(t, settings{Limits: `repeat_window: "0s"`}, quick())
+			c := newCommanded(t, settings{Limits: `repeat_window: "0s"`, Commands: true}, quick())
 			c.start(way.programs...)
 			for _, m := range manualCommands {
 				var want command.Answer
@@ -201,16 +203,47 @@ type wayIn struct {
 
 var waysIn = []wayIn{
 	{"frame", command.WayFrame, programs[:1], func(c *commanded, _, _, xml string) command.Answer { return c.frame(monitoring(xml)) }},
-	{"NATS words", command.WayNATS, programs[:1], func(c *commanded, name, params, _ string) command.Answer { return c.parse(c.request(name, params).Data) }},
+	{"NATS words", command.WayNATS, programs[:1], func(c *commanded, name, params, _ string) command.Answer {
+		return c.parse(c.request(name, params).Data)
+	}},
 	{"NATS XML", command.WayNATS, programs[:1], func(c *commanded, name, _, xml string) command.Answer { return c.parse(c.request(name, xml).Data) }},
 	{"NATS JSON", command.WayNATS, programs[:1], func(c *commanded, name, params, _ string) command.Answer {
 		data, _ := json.Marshal(map[string]any{"id": 1, "params": strings.Fields(params)})
-		var a command.Answer
-		if err := json.Unmarshal(c.request(name, string(data)).Data, &a); err != nil {
-			c.t.Fatal(err)
-		}
-		return a
+		return c.fromJSON(c.request(name, string(data)).Data)
 	}},
+	{"vestnik command", command.WayVestnik, programs[:1], func(c *commanded, name, params, _ string) command.Answer {
+		out, errs, exit := c.vestnik(append([]string{"command", "40", name, "--id", "1"}, strings.Fields(params)...)...)
+		if exit != 0 {
+			c.t.Errorf("exit code %d: %s", exit, errs)
+		}
+		return c.parse([]byte(strings.TrimSpace(out)))
+	}},
+	{"vestnik command as JSON", command.WayVestnik, programs[:1], func(c *commanded, name, params, _ string) command.Answer {
+		out, errs, exit := c.vestnik(append([]string{"command", "00000040", name, "--json", "--id", "1"}, strings.Fields(params)...)...)
+		if exit != 0 {
+			c.t.Errorf("exit code %d: %s", exit, errs)
+		}
+		return c.fromJSON([]byte(out))
+	}},
+	{"proxima's polling", command.WayProxima, programs, func(c *commanded, name, params, _ string) command.Answer {
+		before := len(c.proxima.Results())
+		order(c.t, c.site, nil, name, strings.Fields(params)...)
+		eventually(c.t, 30*time.Second, say("the result of %s", name), func() bool { return len(c.proxima.Results()) > before })
+		r := c.proxima.Results()[before]
+		if r.Problem != "" || r.Name != name {
+			c.t.Errorf("%s: %s", r.Body, r.Problem)
+		}
+		return r.Answer
+	}},
+}
+
+// fromJSON reads an answer that the schema has to allow.
+func (c *commanded) fromJSON(data []byte) (a command.Answer) {
+	c.t.Helper()
+	if err := errors.Join(json.Unmarshal(data, &a), schema.ValidateAnswer(data)); err != nil {
+		c.t.Fatalf("answer %s: %v", data, err)
+	}
+	return a
 }
 
 func (c *commanded) request(name, payload string) *nats.Msg {
@@ -227,7 +260,7 @@ func (c *commanded) request(name, payload string) *nats.Msg {
 // says what to do; intake goes on meanwhile.
 func TestCommandFailures(t *testing.T) {
 	t.Parallel()
-	c := newCommanded(t, settings{Limits: `answer_timeout: "400ms"`}, simulate.ApplicationOptions{Step: 20 * time.Millisecond, RebootTime: 700 * time.Millisecond})
+	c := newCommanded(t, settings{Limits: `answer_timeout: "400ms"`}, simulate.ApplicationOptions{ATM: "40", Step: 20 * time.Millisecond, RebootTime: 700 * time.Millisecond})
 	c.start(programs[0])
 	const get = `<command id='1' name='GET_STATUS'><param value='CIM'/></command>`
 	many := strings.Repeat(get, 200)
