@@ -72,6 +72,8 @@ func (a *asker) explain(r reply) error {
 		return fmt.Errorf("no answer from terminal %s within %s (--timeout); vestnik audit --id %s shows what became of the command", r.atm, a.timeout, a.what.ID)
 	case errors.Is(r.err, errNoRight):
 		return fmt.Errorf("NATS at %s does not permit this user to send %s to terminal %s, or to get the answer (docs/security.md)", a.server, a.what.Name, r.atm)
+	case errors.Is(r.err, errLost):
+		return errLost
 	}
 	return fmt.Errorf("terminal %s: %w", r.atm, r.err)
 }
