@@ -23,7 +23,6 @@ import (
 	"vestnik/internal/control"
 	"vestnik/internal/proatm"
 	"vestnik/internal/schema"
-	"vestnik/streams"
 )
 
 // hall is a NATS server with terminals that answer as the test wants.
@@ -78,30 +77,18 @@ func (h *hall) serve(answer desk, atms ...string) {
 		c := control.Commands{ATM: atm, Version: "1.0.0", Log: zerolog.Nop(), Dropped: func(context.Context, command.Message, string) {},
 			Executor: desk(func(ctx context.Context, m command.Message) command.Answer {
 				m.ATM = atm
-				if m.Commands[0].Name == ready {
-					return done(ctx, m)
-				}
 				h.mu.Lock()
 				h.asked = append(h.asked, m)
 				h.mu.Unlock()
 				return answer(ctx, m)
 			})}
-		wg.Go(func() {
-			if err := c.Serve(ctx, nc); err != nil {
-				h.t.Error(err)
-			}
-		})
-	}
-	for _, atm := range atms {
-		h.until("terminal "+atm+" is there", func() bool {
-			_, err := nc.Request(streams.Cmd(atm, ready), nil, 10*time.Second)
-			return err == nil
-		})
+		door, err := control.OpenCommands(nc, c)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		wg.Go(func() { _ = door.Run(ctx) }) // returns nil
 	}
 }
-
-// ready is no command: what answers it is subscribed last.
-const ready = "READY"
 
 func (h *hall) until(what string, ok func() bool) {
 	h.t.Helper()
