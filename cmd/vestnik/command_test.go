@@ -23,7 +23,6 @@ import (
 	"vestnik/internal/control"
 	"vestnik/internal/proatm"
 	"vestnik/internal/schema"
-	"vestnik/streams"
 )
 
 // hall is a NATS server with terminals that answer as the test wants.
@@ -66,42 +65,27 @@ func (d desk) Execute(ctx context.Context, m command.Message) command.Answer { r
 // serve lets terminals answer by the edge's own micro service until the test ends.
 func (h *hall) serve(answer desk, atms ...string) {
 	h.t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	h.t.Cleanup(func() { cancel(); wg.Wait() })
 	nc, err := h.server.Connect("edges")
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	h.t.Cleanup(nc.Close)
 	for _, atm := range atms {
-		c := control.Commands{ATM: atm, Version: "1.0.0", Log: zerolog.Nop(), Dropped: func(context.Context, command.Message, string) {},
+		door, err := control.OpenCommands(nc, control.Commands{ATM: atm, Version: "1.0.0", Log: zerolog.Nop(),
+			Dropped: func(context.Context, command.Message, string) { h.t.Error("a command wants no answer") },
 			Executor: desk(func(ctx context.Context, m command.Message) command.Answer {
 				m.ATM = atm
-				if m.Commands[0].Name == ready {
-					return done(ctx, m)
-				}
 				h.mu.Lock()
 				h.asked = append(h.asked, m)
 				h.mu.Unlock()
 				return answer(ctx, m)
-			})}
-		wg.Go(func() {
-			if err := c.Serve(ctx, nc); err != nil {
-				h.t.Error(err)
-			}
-		})
-	}
-	for _, atm := range atms {
-		h.until("terminal "+atm+" is there", func() bool {
-			_, err := nc.Request(streams.Cmd(atm, ready), nil, 10*time.Second)
-			return err == nil
-		})
+			})})
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		h.t.Cleanup(door.Close)
 	}
 }
-
-// ready is no command: what answers it is subscribed last.
-const ready = "READY"
 
 func (h *hall) until(what string, ok func() bool) {
 	h.t.Helper()
