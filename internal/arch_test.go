@@ -21,13 +21,13 @@ var rows = [][]string{
 	{"internal/demo"},
 	{"internal/app"},
 	{"internal/cli", "deploy"},
-	{"internal/sink/uralsib", "internal/sink/proxima", "internal/sink/sinktest"},
+	{"internal/sink/uralsib", "internal/sink/proxima", "internal/sink/sinktest", "internal/poll"},
 	{"internal/broker", "internal/scrub", "internal/terminal", "internal/journal", "internal/router", "internal/keeper", "internal/gate", "internal/ledger",
-		"internal/sink", "internal/guard", "internal/sink/httpclient", "internal/control", "internal/config", "internal/simulate", "internal/health"},
+		"internal/sink", "internal/guard", "internal/audit", "internal/sink/httpclient", "internal/control", "internal/twin", "internal/config", "internal/simulate", "internal/health"},
 	{"internal/hold"},
 	{"streams", "internal/rules", "internal/rules/rulestest", "internal/proatm"},
 	{"internal/event", "internal/command", "internal/frame", "internal/hostile"},
-	{"internal/code", "internal/certs", "internal/mask", "internal/clock", "internal/e2e/faultfs", "internal/e2e/badtcp"},
+	{"internal/code", "internal/schema", "internal/certs", "internal/mask", "internal/clock", "internal/e2e/faultfs", "internal/e2e/badtcp"},
 }
 
 // forTests are packages for tests: what is built into a program has no use for them.

@@ -26,6 +26,15 @@ type monitorFlags struct {
 	answers                   []string
 	after, duration           time.Duration
 	outage, hang, cut, vanish time.Duration // how long each lasts, from after on
+
+	more   []lastingFault                                 // beside those four
+	beside func(ctx context.Context, view *simulate.View) // goes on beside the server; nil = nothing
+}
+
+// A lastingFault lasts for d, from --after on; 0 = never.
+type lastingFault struct {
+	d   time.Duration
+	set func(on bool) error
 }
 
 func simulateUralsibCommand() *cobra.Command {
@@ -51,12 +60,18 @@ func simulateUralsibCommand() *cobra.Command {
 
 func simulateProximaCommand() *cobra.Command {
 	var o monitorFlags
+	var orders orderFlags
 	var format, commands string
 	var pollWait time.Duration
 	cmd := &cobra.Command{
 		Use:   "proxima",
-		Short: "Play the monitoring system PROXIMA: HTTP POST of CloudEvents",
+		Short: "Play the monitoring system PROXIMA: HTTP POST of CloudEvents, commands by long poll",
+		Long: `Play the monitoring system PROXIMA: events come as HTTP POST, commands are taken by
+long poll and their results posted (docs/proxima.md). A request that departs from the
+OpenAPI file, which is served at /openapi.json, is refused and shown with the reason.`,
 		Example: `  vestnik simulate proxima
+  vestnik simulate proxima --order '00000040 GET_STATUS CIM' --order-every 5s --post-outage 30s
+  echo '40 GET_CASH_UNIT_INFO CIM CDM' | vestnik simulate proxima --order -
   vestnik simulate proxima --format plain --hang 20s`,
 		Args:         cobra.NoArgs,
 		SilenceUsage: true, SilenceErrors: true,
@@ -68,10 +83,16 @@ func simulateProximaCommand() *cobra.Command {
 			}
 			p := simulate.NewProxima(simulate.ProximaOptions{MonitorOptions: o.MonitorOptions,
 				Format: format, CommandsPath: commands, PollWait: pollWait})
+			if err := orders.complete(cmd); err != nil {
+				return err
+			}
+			o.more = orders.faults(p)
+			o.beside = func(ctx context.Context, view *simulate.View) { orders.run(ctx, p, view) }
 			return o.run(cmd.Context(), cmd.OutOrStdout(), p.Monitor, "proxima")
 		},
 	}
 	o.addFlags(cmd, "127.0.0.1:8082")
+	orders.addFlags(cmd)
 	cmd.Flags().StringVar(&format, "format", "any", "what is taken: any, structured (and batches), plain")
 	cmd.Flags().StringVar(&commands, "commands", "/commands", "path of RemoteCommandsUrl")
 	cmd.Flags().DurationVar(&pollWait, "poll-wait", 20*time.Second, "how long a poll for commands waits")
@@ -118,7 +139,7 @@ func (o *monitorFlags) run(ctx context.Context, out io.Writer, m *simulate.Monit
 		ctx, cancel = context.WithTimeout(ctx, o.duration)
 		defer cancel()
 	}
-	err = o.serve(ctx, m, ln)
+	err = o.serve(ctx, m, ln, view)
 	view.Counts(system, m.Counts())
 	return err
 }
@@ -147,7 +168,7 @@ func parseMatch(s string) (simulate.Match, error) {
 }
 
 // serve runs the server and, beside it, the faults that last for a while.
-func (o *monitorFlags) serve(ctx context.Context, m *simulate.Monitor, ln net.Listener) error {
+func (o *monitorFlags) serve(ctx context.Context, m *simulate.Monitor, ln net.Listener, view *simulate.View) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup
@@ -159,6 +180,9 @@ func (o *monitorFlags) serve(ctx context.Context, m *simulate.Monitor, ln net.Li
 				cancel()
 			}
 		})
+	}
+	if o.beside != nil {
+		wg.Go(func() { o.beside(ctx, view) })
 	}
 	err := m.Serve(ctx, ln)
 	cancel()
@@ -185,8 +209,17 @@ func (o *monitorFlags) faults(m *simulate.Monitor) iter.Seq2[time.Duration, func
 					return nil
 				}
 				return m.Return()
-			})
+			}) && o.yieldMore(yield)
 	}
+}
+
+func (o *monitorFlags) yieldMore(yield func(time.Duration, func(bool) error) bool) bool {
+	for _, f := range o.more {
+		if !yield(f.d, f.set) {
+			return false
+		}
+	}
+	return true
 }
 
 // lasting switches a fault on after a while and off again; d = 0 means never.

@@ -62,6 +62,12 @@ func (p programStatus) edgeText(now time.Time) string {
 	e := p.edge
 	list := []string{since(e.Program, now), "atm " + e.ATM, fmt.Sprintf("%d connections", e.Terminal.Connections),
 		"last event " + ago(e.Terminal.LastEvent, now), "last heartbeat " + ago(e.Terminal.LastHeartbeat, now)}
+	if n := commandsText(e.Commands.Answered); n != "" {
+		list = append(list, n)
+	}
+	if e.Commands.Refused != "" {
+		list = append(list, "commands are refused: "+e.Commands.Refused)
+	}
 	if e.Terminal.Paused {
 		list = append(list, "intake paused")
 	}
@@ -69,6 +75,21 @@ func (p programStatus) edgeText(now time.Time) string {
 		list = append(list, "INTAKE ANSWERS CODE 6: "+e.Terminal.Full)
 	}
 	return strings.Join(list, ", ")
+}
+
+// commandsText says how many commands there were and how many failed, "" if none came.
+func commandsText(answered map[int]int64) string {
+	all := int64(0)
+	for _, n := range answered {
+		all += n
+	}
+	switch failed := all - answered[0]; {
+	case all == 0:
+		return ""
+	case failed > 0:
+		return fmt.Sprintf("%d commands, %d failed", all, failed)
+	}
+	return fmt.Sprintf("%d commands", all)
 }
 
 func (p programStatus) routerText(now time.Time) string {

@@ -123,6 +123,9 @@ func (s *store) askRenewal(ctx context.Context) error {
 // controlStream is the stream of the bucket that keeps pauses.
 const controlStream = "KV_" + streams.Control
 
+// polledStream is where polled commands are kept.
+const polledStream = "KV_" + streams.Polled
+
 // notesEvery is how old the notes may be that a crash leaves behind.
 const notesEvery = 250 * time.Millisecond
 
@@ -270,6 +273,10 @@ func damageText(d scrub.Damage) string {
 		text += " События могут быть доставлены повторно."
 	case d.Stream == controlStream:
 		text += " Приостановки сняты."
+	case d.Stream == streams.Audit:
+		text += " Это записи о командах: команда, отправленная повторно, может быть выполнена ещё раз."
+	case d.Stream == polledStream:
+		text += " Это команды ПроКСИМА, результаты которых ещё не переданы: она отправит их снова."
 	}
 	if d.Healed > 0 {
 		text += fmt.Sprintf(" Исправлено без потерь: %d.", d.Healed)

@@ -68,6 +68,8 @@ func runEdge(ctx context.Context, cfg *config.Config, log zerolog.Logger, r *cli
 	}
 	e := &edge{cfg: cfg, log: log, stop: stop, renewal: r, feeds: newFeeds(cfg), intake: newIntake(), disk: &StoreHealth{}, board: board, meters: newEdgeMeters(board), self: program("edge", cfg)}
 	opts.Answered = e.meters.answered
+	e.commands = newCommands(cfg, opts.Order, log)
+	opts.Commands = e.commands
 	e.server = terminal.New(opts, e.intake)
 	first, err := e.openStore(ctx, nil)
 	if err != nil {
@@ -91,25 +93,26 @@ func runEdge(ctx context.Context, cfg *config.Config, log zerolog.Logger, r *cli
 	r.Ready()
 	ports.Tidy()
 	ready(Serving{ln.Addr(), first.broker.ClientURL(), e.line.connect, e.disk})
-	parts := []func(context.Context) error{func(ctx context.Context) error { return e.server.Serve(ctx, secure.beside(ln)...) }, secure.run}
+	parts := []func(context.Context) error{func(ctx context.Context) error { return e.server.Serve(ctx, secure.beside(ln)...) }, secure.run, e.commands.once.Run}
 	return together(ctx, append(parts, e.hosted()...)...)
 }
 
 // edge is what lives as long as its configuration is in force.
 type edge struct {
-	cfg     *config.Config
-	log     zerolog.Logger
-	stop    func()
-	renewal *cli.Renewal
-	self    Program
-	server  *terminal.Server
-	intake  *intake
-	feeds   feeds
-	line    line
-	disk    *StoreHealth
-	board   *health.Board
-	meters  edgeMeters
-	untold  []string // critical events of the edge's own that are not stored yet
+	cfg      *config.Config
+	log      zerolog.Logger
+	stop     func()
+	renewal  *cli.Renewal
+	self     Program
+	server   *terminal.Server
+	intake   *intake
+	commands *commands
+	feeds    feeds
+	line     line
+	disk     *StoreHealth
+	board    *health.Board
+	meters   edgeMeters
+	untold   []string // critical events of the edge's own that are not stored yet
 }
 
 func terminalOptions(cfg *config.Config, log zerolog.Logger) (terminal.Options, error) {
@@ -124,7 +127,7 @@ func terminalOptions(cfg *config.Config, log zerolog.Logger) (terminal.Options, 
 	}
 	o := terminal.Options{ATM: cfg.ATM, Order: order, KeepAlive: t.KeepAlive, FrameTimeout: t.FrameTimeout, IdleTimeout: t.IdleTimeout,
 		MaxConnections: t.MaxConnections, MaxBody: t.MaxBody, XMLDepth: t.XMLDepth, XMLAttributes: t.XMLAttributes,
-		DedupWindow: t.DedupWindow, AllowPlainEvents: networks, Log: log}
+		DedupWindow: t.DedupWindow, AllowPlainEvents: networks, NoPlainCommands: !t.Commands, Log: log}
 	for _, s := range t.Signatures {
 		o.Signatures = append(o.Signatures, s.Name)
 	}

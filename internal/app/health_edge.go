@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"vestnik/internal/code"
 	"vestnik/internal/health"
 	"vestnik/internal/scrub"
 	"vestnik/streams"
@@ -42,6 +43,7 @@ var (
 	intakeAnswers   = health.Counter("intake_answers_total", "Answers to the terminal by code; code 0 = events taken.", "code")
 	intakeFrames    = health.Counter("intake_frames_total", "Whole frames of a known signature and a good size.")
 	intakeCommands  = health.Counter("intake_commands_total", "Frames that held commands.")
+	commandsDone    = health.Counter("commands_total", "Commands answered, by way in and by the first code of the answer that is not 0.", "way", "code")
 	intakeOpen      = health.Gauge("intake_connections", "Connections of terminals now.")
 	intakeAccepted  = health.Counter("intake_connections_total", "Connections of terminals taken.")
 	intakeDisplaced = health.Counter("intake_connections_displaced_total", "Connections closed because the limit was reached and others came.")
@@ -109,6 +111,9 @@ func (s *store) metrics(c *health.Scrape) {
 	}
 	c.Put(intakeFrames, float64(t.Frames))
 	c.Put(intakeCommands, float64(t.Commands))
+	s.commands.count.each(func(way string, code code.Code, n int64) {
+		c.Put(commandsDone, float64(n), way, strconv.Itoa(int(code)))
+	})
 	c.Put(intakeOpen, float64(t.Connections))
 	c.Put(intakeAccepted, float64(t.Accepted))
 	c.Put(intakeDisplaced, float64(t.Displaced))

@@ -46,6 +46,7 @@ func (s *store) pauses(ctx context.Context) error {
 	known, last := false, "" // a pause from before the start is no news
 	return watchPauses(ctx, s.js, s.log, func(p control.Pauses) {
 		s.server.SetPaused(p.Intake())
+		s.commands.paused.Store(p.All != nil)
 		text := pauseText(p)
 		if known && text != last && text != "" {
 			_ = s.own(ctx, "warning", text) // told in the log
@@ -63,9 +64,9 @@ func pauseText(p control.Pauses) string {
 	}
 	switch {
 	case p.Intake():
-		return "Приём и доставка событий приостановлены" + until(p.All.Until)
+		return "Приём и доставка событий и команды приостановлены" + until(p.All.Until)
 	case p.All != nil:
-		return "Доставка событий приостановлена" + until(p.All.Until)
+		return "Доставка событий и команды приостановлены" + until(p.All.Until)
 	}
 	text := ""
 	for name, s := range p.Sinks {

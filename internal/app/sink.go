@@ -11,6 +11,7 @@ import (
 	"vestnik/internal/cli"
 	"vestnik/internal/config"
 	"vestnik/internal/control"
+	"vestnik/internal/poll"
 	"vestnik/internal/proatm"
 	"vestnik/internal/sink"
 	"vestnik/internal/sink/proxima"
@@ -57,21 +58,28 @@ func runSink(ctx context.Context, cfg *config.Config, log zerolog.Logger, name s
 	}
 	r := sink.NewRunner(nc, target, opts)
 	r.SetPaused(true) // until it is known whether a pause is in force
+	commands, err := newPoller(nc, name, cfg, at, log)
+	if err != nil {
+		return err
+	}
+	commands.setPaused(true)
 	self := program(SinkProgram(name), cfg)
-	status := func(context.Context) (any, error) { return SinkStatus{self.now(at.renewal), r.Stats()}, nil }
+	status := func(context.Context) (any, error) {
+		return SinkStatus{self.now(at.renewal), r.Stats(), commands.stats()}, nil
+	}
 	deliver := func(ctx context.Context) error {
 		err := control.Sole(ctx, nc, self.Program, func() { log.Warn().Msg("another process of this sink is at work: waiting until it ends") })
 		if err != nil {
 			return err
 		}
-		return r.Run(ctx)
+		return together(ctx, r.Run, commands.run)
 	}
-	defer at.board.Join(sinkHealth(nc, name, r, requests))()
+	defer at.board.Join(commands.health(name, sinkHealth(nc, name, r, requests)))()
 	log.Info().Bool("address", target != nil).Msg("ready")
 	at.ready()
 	return together(ctx, deliver,
 		func(ctx context.Context) error {
-			return watchPauses(ctx, js, log, func(p control.Pauses) { r.SetPaused(p.Sink(name)) })
+			return watchPauses(ctx, js, log, func(p control.Pauses) { r.SetPaused(p.Sink(name)); commands.setPaused(p.Sink(name)) })
 		},
 		func(ctx context.Context) error {
 			return control.Serve(ctx, nc, control.Program{Name: self.Program, Version: self.Version, Stop: at.stopper(stop),
@@ -82,7 +90,8 @@ func runSink(ctx context.Context, cfg *config.Config, log zerolog.Logger, name s
 // SinkStatus is a sink's answer to status.
 type SinkStatus struct {
 	Program
-	Sink sink.Stats `json:"sink"`
+	Sink     sink.Stats  `json:"sink"`
+	Commands *poll.Stats `json:"commands,omitempty"` // absent without RemoteCommandsUrl
 }
 
 // newSink makes the sink by its settings; nil without an address: events gather

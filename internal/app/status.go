@@ -15,6 +15,7 @@ type EdgeStatus struct {
 	Program
 	ATM      string         `json:"atm"`
 	Terminal TerminalStatus `json:"terminal"`
+	Commands CommandsStatus `json:"commands"`
 	Events   StreamStatus   `json:"events"`
 	Damage   []scrub.Damage `json:"damage,omitempty"`
 	Frozen   *Frozen        `json:"frozen,omitempty"`         // nil = the store takes writes
@@ -25,6 +26,13 @@ type EdgeStatus struct {
 type Frozen struct {
 	Since  time.Time `json:"since"`
 	Reason string    `json:"reason"`
+}
+
+// CommandsStatus is what became of commands to the terminal.
+type CommandsStatus struct {
+	// Answered counts commands since the start, by the first code of the answer that is not 0.
+	Answered map[int]int64 `json:"answered"`
+	Refused  string        `json:"refused,omitempty"` // why none is executed now
 }
 
 // TerminalStatus is the state of the terminal port.
@@ -70,6 +78,7 @@ func (s *store) status(ctx context.Context) (any, error) {
 		frozen = &Frozen{since.UTC(), reason}
 	}
 	return EdgeStatus{Program: s.self.now(s.renewal), ATM: s.cfg.ATM, Damage: s.damage.known(), Frozen: frozen, Restarts: s.disk.Restarts(),
+		Commands: s.commands.status(),
 		Terminal: TerminalStatus{s.cfg.Terminal.Listen, answered, t.Connections, s.server.Paused(), s.full(), t.LastEvent, t.LastHeartbeat},
 		Events:   StreamStatus{info.State.Msgs, info.State.Bytes, info.Config.MaxBytes, info.State.FirstTime, info.State.LastTime}}, nil
 }

@@ -24,6 +24,7 @@ type store struct {
 	journal *journal.Journal
 	damage  *damage // what is known of it
 	guard   *guard.Guard
+	door    *control.Door      // of commands
 	stopped context.CancelFunc // of the journal
 	written chan error         // the journal has ended
 }
@@ -55,6 +56,7 @@ func (e *edge) openStore(ctx context.Context, after *broker.Server) (_ *store, e
 	if err := control.Prepare(ctx, s.js); err != nil {
 		return nil, err
 	}
+	s.preparePolling(ctx)
 	for _, step := range []func(context.Context) error{s.events, s.askRenewal, s.beginNotes} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -65,6 +67,10 @@ func (e *edge) openStore(ctx context.Context, after *broker.Server) (_ *store, e
 		return nil, err
 	}
 	e.server.SetPaused(paused.Intake())
+	e.commands.paused.Store(paused.All != nil)
+	if err := s.openCommands(ctx, after == nil); err != nil {
+		return nil, err
+	}
 	if after == nil {
 		e.server.Recall(s.lastSeen(ctx))
 	}
@@ -88,7 +94,7 @@ func (s *store) record() {
 // again: then it returns true.
 func (s *store) run(ctx context.Context) bool {
 	defer s.board.Join(s.health())()
-	err := together(ctx, s.pauses, s.tell, s.tellDamage, s.keepNotes, s.gate, s.guard.Run, s.control, s.watch)
+	err := together(ctx, s.pauses, s.tell, s.tellDamage, s.keepNotes, s.gate, s.guard.Run, s.control, s.door.Run, s.twins, s.watch)
 	if errors.Is(err, errWritable) {
 		return true
 	}
@@ -101,6 +107,9 @@ func (s *store) run(ctx context.Context) bool {
 
 // close ends in the reverse order of openStore.
 func (s *store) close() {
+	if s.door != nil {
+		s.door.Close()
+	}
 	if s.stopped != nil {
 		s.line.server.Store(nil)
 		if !s.intake.shut() {
@@ -109,6 +118,7 @@ func (s *store) close() {
 		s.stopped()
 		<-s.written
 	}
+	s.commands.journal.Close()
 	if s.nc != nil {
 		s.nc.Close()
 	}

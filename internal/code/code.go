@@ -3,7 +3,12 @@
 // a test holds the two together.
 package code
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
 
 // Code is the attribute code of <result> and <command_result>.
 type Code int
@@ -62,8 +67,8 @@ var Table = []Entry{
 	{ApplicationSlow, "terminal application timed out", "Терминальное ПО не ответило вовремя"},
 	{NotPermitted, "not permitted", "Команда не разрешена"},
 	{BadAnswer, "malformed answer from the terminal application", "Неверный ответ терминального ПО"},
-	{AnswerTooLong, "answer too long for a frame", "Ответ не помещается в сообщение"},
-	{OutcomeUnknown, "outcome unknown: the edge restarted while the command ran", "Результат команды неизвестен: агент был перезапущен во время её выполнения"},
+	{AnswerTooLong, "answer too long for a frame", "Ответ не помещается в сообщение, запросите меньше за один раз"},
+	{OutcomeUnknown, "outcome unknown: the edge restarted while the command ran", "Результат команды неизвестен: агент был перезапущен во время её выполнения, проверьте состояние терминала"},
 	{NoDeviceInfo, "no information on software and hardware", "Информация о версиях ПО и оборудовании УС недоступна"},
 	{InfoUnavailable, "no information on this device", "Информация об устройстве недоступна"},
 	{NoVersions, "software versions not available", "Не удалось получить информацию о версиях ПО"},
@@ -120,4 +125,30 @@ func (e *Error) Text() string {
 		return e.Description
 	}
 	return e.Code.Description()
+}
+
+// maxQuoted is how much of the input a message repeats, in bytes.
+const maxQuoted = 64
+
+// Cut is what an error repeats of the input: its beginning.
+func Cut(s string) string {
+	if len(s) <= maxQuoted {
+		return s
+	}
+	n := maxQuoted
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + "…"
+}
+
+// Shown is what a description repeats of the input: cut, and without what could
+// control the screen that shows it.
+func Shown(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '\uFFFD'
+	}, Cut(s))
 }

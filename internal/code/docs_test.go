@@ -31,7 +31,8 @@ terminal is told unless a more exact one is at hand. This page is made from inte
 	}
 	b.WriteString(`
 Codes 6, 7 and 8 ask the terminal to send again. 111, 121, 145 and 151 are the terminal application's own and pass through.
-In this version every command is answered with 104 (or 106 where commands may not come from).
+101, 103, 106 and 109 stand in a command's ` + "`<command_result>`" + `, the ` + "`<result>`" + ` then being 0; 102, 104, 105, 107 and 108 stand in
+` + "`<result>`" + `, without results of commands. What to do about each: [commands.md](commands.md).
 `)
 	path := filepath.Join("..", "..", "docs", "codes.md")
 	if *update {

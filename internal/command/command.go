@@ -7,6 +7,7 @@ package command
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -76,8 +77,8 @@ func (c Command) Equal(d Command) bool {
 // is the application's business (SPEC 7). A blank value is none.
 func (c Command) Check() *code.Error {
 	if !Known(c.Name) {
-		return &code.Error{Code: code.UnknownCommand, Detail: "command " + quote(c.Name),
-			Description: "Неизвестная команда «" + c.Name + "», известны: " + strings.Join(Names, ", ")}
+		return &code.Error{Code: code.UnknownCommand, Detail: "command " + strconv.Quote(code.Cut(c.Name)),
+			Description: "Неизвестная команда «" + code.Shown(c.Name) + "», известны: " + strings.Join(Names, ", ")}
 	}
 	blank := func(p Param) bool { return strings.TrimSpace(p.Value) == "" }
 	if NeedsParam(c.Name) && (len(c.Params) == 0 || slices.ContainsFunc(c.Params, blank)) {
@@ -135,6 +136,8 @@ type Result struct {
 	Param *string `json:"param,omitempty"` // nil = the result has none
 	Head
 	Data *Data `json:"data,omitempty"` // the elements inside, typed; filled only for answers in JSON
+	// Command is the index of the command in its message.
+	Command int `json:"-"`
 	// XML is the application's <command_result>, byte for byte; nil = the edge's own.
 	XML []byte `json:"-"`
 }
@@ -145,8 +148,7 @@ type Message struct {
 	Signature string // of the frame it came in; "" = MSG_SIGNATURE
 	Origin    Origin
 	Commands  []Command
-	// Forbidden is why the sender may not command (code 106), in English; "" = he may.
-	Forbidden string
+	Forbidden *code.Error // why the sender may not command (code 106); nil = he may
 	// Resume, if set, says that the commands may have been handed to the edge before,
 	// at that time or later: what was begun since is not begun again.
 	Resume time.Time
@@ -197,5 +199,3 @@ func Done() Head { return Own(code.OK, "Команды обработаны") }
 type Executor interface {
 	Execute(ctx context.Context, m Message) Answer
 }
-
-func quote(s string) string { return `"` + s + `"` }

@@ -36,7 +36,7 @@ func kindOf(kind string) string {
 // The metrics of real processes are the sums of what was done.
 func TestHealthMetrics(t *testing.T) {
 	t.Parallel()
-	s := runSite(t, settings{Rules: healthRules, More: withHealth, Sink: `aside_min: "1h"`})
+	s := runSite(t, settings{Rules: healthRules, More: withHealth, Sink: `aside_min: "1h"`, Commands: true})
 	s.uralsib.Change(func(b *simulate.Behaviour) { b.Match = []simulate.Match{{Attr: "kind", Text: "bad", Status: 422}} })
 	for kind, n := range map[string]int{"plain": 5, "three": 4, "soon": 1, "never": 2, "bad": 1} {
 		for range n {

@@ -44,7 +44,8 @@ func TestIntakeCodes(t *testing.T) {
 		{code.MissingAttribute, "URAL", "<event severity=' ' device='12'/>"},
 		{code.MissingAttribute, "URAL", "<event severity='normal' device='12' atm='forty'/>"},
 		{code.MissingAttribute, "URAL", "<event severity='normal' device='12' atm='123456789'/>"},
-		{code.NoApplication, "URAL", "<monitoring atm='40'><command id='1' name='GET_STATUS'/></monitoring>"},
+		{code.NoApplication, "URAL", "<monitoring atm='40'><command id='1' name='REBOOT'/></monitoring>"},
+		{code.OtherTerminal, "URAL", "<monitoring atm='41'><command id='1' name='REBOOT'/></monitoring>"},
 	} {
 		r := s.send(c.signature, c.body)
 		status := "error"

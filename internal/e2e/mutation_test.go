@@ -119,7 +119,7 @@ func (h *hostility) mutant(raw []byte, rng *rand.Rand) (zeros int) {
 			h.t.Errorf("%.300q is answered %q", raw, got)
 			break
 		}
-		if h.answer(fmt.Sprintf("%.300q", raw), body); bytes.Contains(body, []byte("code='0'")) {
+		if h.answer(fmt.Sprintf("%.300q", raw), body); bytes.Contains(body, []byte("<monitoring><result code='0'")) {
 			zeros++
 		}
 	}

@@ -47,7 +47,9 @@ type settings struct {
 	Via     func(sink, url string) string // what lies between a sink and its monitoring system
 	Log     string                        // more settings of the log, with a comma in front
 
-	NATS, Listen, Proxima string // addresses that newSite chooses
+	Commands bool // proxima is polled for commands
+
+	NATS, Listen, Proxima, Polled string // addresses that newSite chooses
 }
 
 var configText = template.Must(template.New("").Parse(`
@@ -62,7 +64,7 @@ nats { url: "nats://{{.NATS}}" }
 rules: "rules.xml"
 sinks {
   uralsib { RemoteMonitoringUrl: "{{.Uralsib}}", RemoteMonitoringTimeoutSec: {{or .Timeout "5"}}, {{.Sink}} }
-  proxima { RemoteMonitoringUrl: "{{.Proxima}}", RemoteMonitoringTimeoutSec: {{or .Timeout "5"}}, {{.Sink}} }
+  proxima { RemoteMonitoringUrl: "{{.Proxima}}", RemoteMonitoringTimeoutSec: {{or .Timeout "5"}}, {{if .Commands}}RemoteCommandsUrl: "{{.Polled}}", {{end}}{{.Sink}} }
 }
 run: [{{.Run}}]
 {{if .More}}{{.More}}{{else}}store { events_bytes: 1GB }{{end}}
@@ -74,8 +76,9 @@ func newSite(t *testing.T, o settings) *site {
 	t.Helper()
 	s := &site{t: t, dir: t.TempDir(), terminal: freeAddr(t), nats: freeAddr(t), processes: map[string]*process{}}
 	s.uralsib = simulate.NewUralsib(simulate.UralsibOptions{})
-	s.proxima = simulate.NewProxima(simulate.ProximaOptions{})
+	s.proxima = simulate.NewProxima(simulate.ProximaOptions{PollWait: 20 * time.Second})
 	uralsib, proxima := serve(t, s.uralsib.Serve)+"/monitor", serve(t, s.proxima.Serve)+"/events"
+	o.Polled = strings.TrimSuffix(proxima, "/events") + "/commands"
 	if o.Via != nil {
 		uralsib, proxima = o.Via("uralsib", uralsib), o.Via("proxima", proxima)
 	}

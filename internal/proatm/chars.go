@@ -63,6 +63,13 @@ func badChar(s string) (at int, r rune) {
 	return -1, 0
 }
 
+// Valid tells whether a text can stand in a document: UTF-8, and only characters that
+// XML has.
+func Valid(s string) bool {
+	at, _ := badChar(s)
+	return at < 0
+}
+
 // firstInvalid finds the first byte that is not UTF-8, or an earlier bad character.
 func firstInvalid(s string) (at int, r rune) {
 	for i, r := range s {

@@ -3,7 +3,6 @@ package proatm
 import (
 	"fmt"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"vestnik/internal/code"
@@ -69,27 +68,6 @@ func position(src string, at int) (line, column int) {
 	return line, 1 + utf8.RuneCountInString(src[1+strings.LastIndexAny(src, "\r\n"):])
 }
 
-// maxQuoted is how much of the input a message repeats, in bytes.
-const maxQuoted = 64
+func cut(s string) string { return code.Cut(s) }
 
-func cut(s string) string {
-	if len(s) <= maxQuoted {
-		return s
-	}
-	n := maxQuoted
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n] + "…"
-}
-
-// shown is what a description repeats of the input: cut, and without what could
-// control the screen that shows it.
-func shown(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '\uFFFD'
-	}, cut(s))
-}
+func shown(s string) string { return code.Shown(s) }

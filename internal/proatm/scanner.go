@@ -28,6 +28,7 @@ type token struct {
 	kind  kind
 	name  string // opened, closed
 	at    int    // offset where it begins
+	from  int    // blanks, text: offset of its first character, which may be a blank
 	empty bool   // opened and closed at once: no closed follows
 }
 
@@ -115,7 +116,7 @@ func (s *scanner) atDeclaration() bool {
 
 // text takes what stands before the next tag.
 func (s *scanner) text() (token, error) {
-	t := token{kind: blanks, at: s.pos}
+	t := token{kind: blanks, at: s.pos, from: s.pos}
 	for s.pos < len(s.src) && s.src[s.pos] != '<' {
 		c := s.src[s.pos]
 		switch {
@@ -156,7 +157,7 @@ func (s *scanner) comment() error {
 
 // cdata takes a CDATA section; nothing else that begins with <! is allowed.
 func (s *scanner) cdata() (token, error) {
-	t := token{kind: text, at: s.pos}
+	t := token{kind: text, at: s.pos, from: s.pos}
 	switch {
 	case s.at("<!DOCTYPE"):
 		return t, s.fail(s.pos, documentType, "")

@@ -51,7 +51,7 @@ func newCodec(stream string, block uint32) (*codec, error) {
 }
 
 // jsonOnly are streams of ours that hold messages without headers.
-var jsonOnly = map[string]bool{"DONE": true, "KV_CONTROL": true}
+var jsonOnly = map[string]bool{"DONE": true, "AUDIT": true, "KV_CONTROL": true, "KV_COMMANDS": true}
 
 // parse reads the record at the beginning of buf; false if there is none, or it
 // is not as it was written.

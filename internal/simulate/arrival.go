@@ -45,15 +45,16 @@ type Counts struct {
 	Events     int            `json:"events"`
 	Distinct   int            `json:"distinct"`
 	Confirmed  int            `json:"confirmed"`
-	Repeats    int            `json:"repeats"`    // copies of what was confirmed already
-	Disorder   int            `json:"disorder"`   // see Arrival
-	Invalid    int            `json:"invalid"`    // see Arrival.Problem
-	Replays    int            `json:"replays"`    // marked as replays
-	Unanswered int            `json:"unanswered"` // requests: hang, cut, the sender gone
-	Polls      int            `json:"polls"`      // of the commands URL
-	Status     map[int]int    `json:"status"`     // answers to requests, by status
-	Terminals  map[string]int `json:"terminals"`  // confirmed, by terminal
-	Severities map[string]int `json:"severities"` // confirmed, by severity
+	Repeats    int            `json:"repeats"`           // copies of what was confirmed already
+	Disorder   int            `json:"disorder"`          // see Arrival
+	Invalid    int            `json:"invalid"`           // see Arrival.Problem
+	Replays    int            `json:"replays"`           // marked as replays
+	Unanswered int            `json:"unanswered"`        // requests: hang, cut, the sender gone
+	Polls      int            `json:"polls"`             // of the commands URL
+	Commands   CommandCounts  `json:"commands,omitzero"` // ПроКСИМА's
+	Status     map[int]int    `json:"status"`            // answers to requests, by status
+	Terminals  map[string]int `json:"terminals"`         // confirmed, by terminal
+	Severities map[string]int `json:"severities"`        // confirmed, by severity
 }
 
 func newCounts() Counts {

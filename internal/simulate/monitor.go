@@ -36,6 +36,7 @@ type Monitor struct {
 	mu        sync.Mutex
 	book      *book
 	behaviour Behaviour
+	also      []*Behaviour  // what Change changes too
 	changed   chan struct{} // closed when the behaviour changes
 	rng       *rand.Rand
 
@@ -62,6 +63,21 @@ func (m *Monitor) Change(f func(*Behaviour)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	f(&m.behaviour)
+	for _, b := range m.also {
+		f(b)
+	}
+	m.tellChanged()
+}
+
+// changeOne changes one behaviour alone.
+func (m *Monitor) changeOne(b *Behaviour, f func(*Behaviour)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f(b)
+	m.tellChanged()
+}
+
+func (m *Monitor) tellChanged() {
 	close(m.changed)
 	m.changed = make(chan struct{})
 }
@@ -135,6 +151,13 @@ func (m *Monitor) enterLocked(events []Arrival, p *problem) (verdict, <-chan str
 
 // answer gives the request what the verdict says.
 func (m *Monitor) answer(w http.ResponseWriter, r *http.Request, v verdict, changed <-chan struct{}, events []Arrival) {
+	m.withhold(w, r, v, changed)
+	m.settle(v.status, events)
+	writeVerdict(w, v)
+}
+
+// withhold returns when the answer is to be written, and not at all where none is.
+func (m *Monitor) withhold(w http.ResponseWriter, r *http.Request, v verdict, changed <-chan struct{}) {
 	if v.hang {
 		select {
 		case <-changed:
@@ -149,7 +172,9 @@ func (m *Monitor) answer(w http.ResponseWriter, r *http.Request, v verdict, chan
 		cutAnswer(w)
 		m.abort()
 	}
-	m.settle(v.status, events)
+}
+
+func writeVerdict(w http.ResponseWriter, v verdict) {
 	if v.status >= 400 && v.retryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(v.retryAfter.Seconds()))))
 	}

@@ -3,7 +3,6 @@ package simulate
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"time"
@@ -19,12 +18,18 @@ const (
 	FormBatch      = "batch"      // several CloudEvents released together
 )
 
-// Proxima simulates the monitoring system ПроКСИМА (SPEC 6): events come as
-// HTTP POST. GET on CommandsPath asks for commands and is answered 204: there
-// are none. Every other path is for events.
+// Proxima simulates the monitoring system ПроКСИМА (SPEC 6; the OpenAPI file in
+// package schema): events come as HTTP POST. GET on CommandsPath polls for the commands
+// that Order queued, POST there gives a result of one. The OpenAPI file is served at
+// /openapi.json, and the schema that it refers to beside it. Every other path is for
+// events. Change changes the behaviour to events, polls and posted results alike;
+// ChangePolls and ChangePosts one of them.
 type Proxima struct {
 	*Monitor
-	opt ProximaOptions
+	opt          ProximaOptions
+	orders       *orders   // guarded by Monitor.mu
+	polls, posts Behaviour // guarded by Monitor.mu
+	onResult     func(CommandResult)
 }
 
 // ProximaOptions say how Proxima is set up. The zero value is usable.
@@ -39,41 +44,21 @@ type ProximaOptions struct {
 func NewProxima(o ProximaOptions) *Proxima {
 	setDefault(&o.CommandsPath, "/commands")
 	m := newMonitor("proxima", o.MonitorOptions)
-	p := &Proxima{Monitor: m, opt: o}
+	p := &Proxima{Monitor: m, opt: o, orders: newOrders(o.Keep, &m.book.counts.Commands)}
+	m.also = []*Behaviour{&p.polls, &p.posts}
 	m.success = func(status int) bool { return status >= 200 && status <= 299 } // SPEC 6
 	m.read = p.readEvents
 	m.handler = p
 	return p
 }
 
-// ServeHTTP takes events and polls.
+// ServeHTTP takes events, polls and results.
 func (p *Proxima) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == p.opt.CommandsPath {
-		p.poll(w, r)
-		return
-	}
-	p.Monitor.ServeHTTP(w, r)
-}
-
-// poll answers that there are no commands.
-func (p *Proxima) poll(w http.ResponseWriter, r *http.Request) {
-	p.mu.Lock()
-	p.book.counts.Polls++
-	outage := p.behaviour.Outage
-	p.mu.Unlock()
-	io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxBody))
-	atm := r.URL.Query().Get("atm")
 	switch {
-	case outage:
-		http.Error(w, "outage", http.StatusServiceUnavailable)
-	case r.Method != http.MethodGet:
-		http.Error(w, "no command was given, so there is no result to post", http.StatusMethodNotAllowed)
-	case len(atm) != 8 || !atmPattern.MatchString(atm):
-		http.Error(w, fmt.Sprintf("atm %q is not 8 digits", atm), http.StatusBadRequest)
-	case pause(r.Context(), p.opt.PollWait) != nil:
-		panic(http.ErrAbortHandler)
-	default:
-		w.WriteHeader(http.StatusNoContent)
+	case r.URL.Path == p.opt.CommandsPath:
+		p.serveCommands(w, r)
+	case !serveFile(w, r):
+		p.Monitor.ServeHTTP(w, r)
 	}
 }
 

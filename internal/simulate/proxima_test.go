@@ -1,7 +1,6 @@
 package simulate
 
 import (
-	"net/http"
 	"strings"
 	"testing"
 
@@ -150,27 +149,6 @@ func TestProximaReplayIsNoRepeat(t *testing.T) {
 	post(t, client, base+"/events", event.JSONType, "", strings.Replace(good, `"lane"`, `"replay":"r1","lane"`, 1))
 	post(t, client, base+"/events", event.JSONType, "", good)
 	if n := p.Counts(); n.Replays != 1 || n.Repeats != 1 || n.Distinct != 2 {
-		t.Errorf("%+v", n)
-	}
-}
-
-func TestProximaHasNoCommands(t *testing.T) {
-	t.Parallel()
-	p := NewProxima(ProximaOptions{CommandsPath: "/c"})
-	base, client := serve(t, p.Monitor)
-	for url, want := range map[string]int{"/c?atm=00000040": 204, "/c?atm=40": 400, "/c": 400} {
-		if s, _ := get(t, client, base+url, ""); s != want {
-			t.Errorf("%s: status %d, want %d", url, s, want)
-		}
-	}
-	if s := post(t, client, base+"/c?atm=00000040", "application/json", "", "{}"); s != http.StatusMethodNotAllowed {
-		t.Errorf("result without a command: status %d", s)
-	}
-	p.Change(func(b *Behaviour) { b.Outage = true })
-	if s, _ := get(t, client, base+"/c?atm=00000040", ""); s != 503 {
-		t.Errorf("outage: status %d", s)
-	}
-	if n := p.Counts(); n.Polls != 5 || n.Requests != 0 {
 		t.Errorf("%+v", n)
 	}
 }

@@ -42,7 +42,10 @@ func (v *View) Counts(system string, c Counts) {
 		{"requests", c.Requests, true}, {"events, copies included", c.Events, true}, {"different events", c.Distinct, true},
 		{"confirmed", c.Confirmed, true}, {"repeats of confirmed events", c.Repeats, true}, {"out of order", c.Disorder, true},
 		{"invalid", c.Invalid, true}, {"replays", c.Replays, false}, {"without an answer", c.Unanswered, false},
-		{"polls for commands", c.Polls, false},
+		{"polls for commands", c.Polls, false}, {"commands ordered", c.Commands.Ordered, false},
+		{"commands with a result", c.Commands.Results, c.Commands.Ordered > 0}, {"results posted, copies included", c.Commands.Posts, false},
+		{"repeats of confirmed results", c.Commands.Repeats, false}, {"results unlike the first", c.Commands.Changed, false},
+		{"invalid results", c.Commands.Invalid, false}, {"polls beside another of their terminal", c.Commands.Twins, false},
 	}
 	rows = append(rows, counted("answered with status %v", c.Status)...)
 	rows = append(rows, counted("confirmed, severity %v", c.Severities)...)

@@ -52,6 +52,33 @@ func (v *View) Arrival(a Arrival) {
 	v.line(a.Time, terminal, a.Attr("severity"), a.Attr("device"), answerText(a.Status), a.Attr("message"), strings.Join(marks, " "))
 }
 
+// Posted shows a result that was posted to ПроКСИМА.
+func (v *View) Posted(r CommandResult) {
+	if v.Quiet {
+		return
+	}
+	if v.JSON {
+		v.json(r)
+		return
+	}
+	head := r.Answer.Head
+	for i, one := range r.Answer.Results {
+		if i == 0 || head.Code == 0 && one.Code != 0 {
+			head = one.Head // what went wrong first, else the first
+		}
+	}
+	text, notes := fmt.Sprintf("%s %s: code %d %s", r.Name, r.ID, head.Code, head.Description), ""
+	switch {
+	case r.Problem != "":
+		text, notes = "result", "[invalid: "+r.Problem+"]"
+	case r.Changed:
+		notes = "[unlike the first]"
+	case r.Repeat:
+		notes = "[repeat]"
+	}
+	v.line(r.Time, cmp.Or(r.Terminal, "-"), cmp.Or(head.Status, "-"), "cmd", answerText(r.Status), text, notes)
+}
+
 func answerText(status int) string {
 	if status == 0 {
 		return "no answer"

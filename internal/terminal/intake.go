@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"vestnik/internal/code"
+	"vestnik/internal/command"
 	"vestnik/internal/event"
 	"vestnik/internal/frame"
 	"vestnik/internal/proatm"
@@ -28,7 +29,7 @@ func (s *Server) judge(ctx context.Context, c *conn, sig signature, body []byte)
 	case c.overloaded:
 		err = code.New(code.Overloaded, "too many connections")
 	case !doc.IsEvent():
-		return s.command(ctx, c, sig, body)
+		return s.command(ctx, c, sig, doc)
 	case s.paused.Load(): // SPEC 4: --intake answers events with code 7
 		err = code.New(code.Paused, "intake is paused")
 	default:
@@ -76,23 +77,33 @@ func (s *Server) record(ctx context.Context, sig signature, doc proatm.Document,
 	return e, nil
 }
 
-// command answers <monitoring>.
-func (s *Server) command(ctx context.Context, c *conn, sig signature, body []byte) verdict {
+// command answers <monitoring>. Who may not command is told so command by command (SPEC
+// 7: code 106), by the Executor, which records that he tried.
+func (s *Server) command(ctx context.Context, c *conn, sig signature, doc proatm.Document) verdict {
 	s.count.commands.Add(1)
-	switch {
-	case !c.from.Commands():
-		return s.refusal(c, sig.name, nil, code.New(code.NotPermitted, "commands only from loopback and over TLS"))
-	case s.opts.Commands == nil:
-		return s.refusal(c, sig.name, nil, code.New(code.NoApplication, "this version does not pass commands on"))
+	if s.opts.Commands == nil {
+		return s.refusal(c, sig.name, nil, code.New(code.NoApplication, "nobody takes commands here"))
 	}
-	answer := s.opts.Commands.Command(ctx, c.from, sig.name, body)
-	if len(answer) == 0 {
-		return s.refusal(c, sig.name, nil, code.New(code.BadAnswer, "the answer is empty"))
-	}
-	return verdict{commanded, s.frame(sig.name, answer), false}
+	m := command.Message{Signature: sig.name, Commands: doc.Commands, Forbidden: s.forbidden(c.from),
+		Origin: command.Origin{Way: command.WayFrame, Who: c.from.Name, Remote: c.RemoteAddr().String()}}
+	m.ATM, _ = event.Lookup(doc.Attrs, "atm")
+	return verdict{commanded, s.frame(sig.name, proatm.CommandAnswer(s.opts.Commands.Execute(ctx, m))), false}
 }
 
-// commanded stands for the code of an answer that a Commander gave.
+// forbidden is why commands of an origin are not taken, nil if they are.
+func (s *Server) forbidden(from Origin) *code.Error {
+	switch {
+	case !from.Commands():
+		return &code.Error{Code: code.NotPermitted, Detail: "commands only from loopback and over TLS",
+			Description: "Команды принимаются только с компьютера терминала или по TLS (terminal.listen_tls)"}
+	case from.Way == Loopback && s.opts.NoPlainCommands:
+		return &code.Error{Code: code.NotPermitted, Detail: "terminal.commands is off",
+			Description: "Команды на этом порту запрещены (terminal.commands: off)"}
+	}
+	return nil
+}
+
+// commanded stands for the code of an Executor's answer: 0 is an event taken.
 const commanded code.Code = -1
 
 // refusal turns an error into its answer: the one place where errors of the

@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"vestnik/internal/clock"
+	"vestnik/internal/command"
 	"vestnik/internal/frame"
 	"vestnik/internal/proatm"
 )
@@ -37,9 +38,11 @@ type Options struct {
 	// Answered, if set, is told how long each whole frame took from its last byte to
 	// its answer. It is called from many goroutines at once.
 	Answered func(took time.Duration)
-	Commands Commander      // nil = <monitoring> is answered with code 104
-	Now      clock.Func     // nil = clock.Now
-	Log      zerolog.Logger // the zero Logger writes nothing
+	Commands command.Executor // nil = <monitoring> is answered with code 104
+	// NoPlainCommands forbids commands from loopback: the setting commands: off (SPEC 7).
+	NoPlainCommands bool
+	Now             clock.Func     // nil = clock.Now
+	Log             zerolog.Logger // the zero Logger writes nothing
 }
 
 func (o Options) withDefaults() Options {

@@ -26,13 +26,6 @@ type Recorder interface {
 	Record(ctx context.Context, e *event.Event) error
 }
 
-// A Commander answers a <monitoring> from an origin that may send commands: body is
-// the received XML, valid until Command returns, and the answer is the whole XML to
-// send back. It is called from many goroutines at once.
-type Commander interface {
-	Command(ctx context.Context, from Origin, signature string, body []byte) []byte
-}
-
 // Server is the port. Make it with New.
 type Server struct {
 	opts   Options

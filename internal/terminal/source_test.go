@@ -3,12 +3,16 @@ package terminal
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"strings"
 	"testing"
 
 	"vestnik/internal/code"
+	"vestnik/internal/command"
+	"vestnik/internal/frame"
+	"vestnik/internal/proatm"
 )
 
 func TestAccess(t *testing.T) {
@@ -81,7 +85,7 @@ func TestSources(t *testing.T) {
 	opts := Options{AllowPlainEvents: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Commands: echo{}}
 	p := startFar(t, "10.1.2.3:4", opts)
 	p.dial().send(wire("URAL", good)).want(code.OK)
-	p.dial().send(wire("URAL", "<monitoring><command name='REBOOT'/></monitoring>")).want(code.NotPermitted)
+	p.forbids("<monitoring><command name='REBOOT'/></monitoring>")
 
 	p = startFar(t, "11.1.2.3:4", opts)
 	for range 20 {
@@ -92,20 +96,27 @@ func TestSources(t *testing.T) {
 	}
 }
 
-// echo is a Commander that answers with what it was sent.
+// echo answers commands with what it was told of them; its first command may ask for
+// something else.
 type echo struct{}
 
-func (echo) Command(_ context.Context, _ Origin, signature string, body []byte) []byte {
+func (echo) Execute(_ context.Context, m command.Message) command.Answer {
+	a := command.Answer{ATM: m.ATM, Head: command.Own(code.OtherTerminal, m.Signature)}
 	switch {
-	case bytes.Contains(body, []byte("nothing")):
-		return nil
-	case bytes.Contains(body, []byte("much")):
-		return bytes.Repeat(body, 1<<16/len(body)+1)
+	case m.Forbidden != nil:
+		a.Head = command.Done()
+		for _, c := range m.Commands {
+			a.Results = append(a.Results, c.Fail(m.Forbidden)...)
+		}
+	case len(m.Commands) > 0 && m.Commands[0].Name == "much":
+		a.Results = []command.Result{{XML: bytes.Repeat([]byte("<x/>"), 1<<16)}}
+	case m.Origin.Who != "":
+		a.Description = "asked by " + m.Origin.Who
 	}
-	return []byte("<monitoring><result code='102' status='error' source='agent' description='" + signature + "'/></monitoring>")
+	return a
 }
 
-func TestCommander(t *testing.T) {
+func TestCommands(t *testing.T) {
 	t.Parallel()
 	for _, keepAlive := range []bool{false, true} {
 		p := start(t, Options{Commands: echo{}, KeepAlive: keepAlive}, &notebook{})
@@ -113,12 +124,31 @@ func TestCommander(t *testing.T) {
 		if a.Code != 102 || a.Description != "JSON" {
 			t.Errorf("%+v", a)
 		}
-		p.dial().send(wire("URAL", "<monitoring a='nothing'/>")).want(code.BadAnswer)
-		p.dial().send(wire("URAL", "<monitoring a='much'/>")).want(code.AnswerTooLong)
+		p.dial().send(wire("URAL", "<monitoring><command name='much'/></monitoring>")).want(code.AnswerTooLong)
 		p.dial().send(wire("URAL", "<monitoring")).want(code.Malformed)
-		if n := p.Stats().Commands; n != 3 {
+		p.dial().send(wire("URAL", "<monitoring><command/></monitoring>")).want(code.MissingAttribute)
+		if n := p.Stats().Commands; n != 2 {
 			t.Errorf("%d commands counted", n)
 		}
+	}
+}
+
+// SPEC 7: `commands: off` forbids them on loopback.
+func TestNoPlainCommands(t *testing.T) {
+	t.Parallel()
+	p := start(t, Options{Commands: echo{}, NoPlainCommands: true}, &notebook{})
+	p.forbids("<monitoring><command id='1' name='REBOOT'/></monitoring>")
+	p.dial().send(wire("URAL", good)).want(code.OK)
+}
+
+// forbids wants 106 in the command's result (SPEC 7), and 0 for the message.
+func (p *port) forbids(message string) {
+	p.t.Helper()
+	c := p.dial().send(wire("URAL", message))
+	_, body, err := frame.Read(c, frame.BigEndian, frame.MaxBody)
+	a, bad := proatm.ParseCommandAnswer(body)
+	if err = errors.Join(err, bad); err != nil || a.Code != code.OK || len(a.Results) != 1 || a.Results[0].Code != code.NotPermitted {
+		p.t.Errorf("%s: %v", body, err)
 	}
 }
 

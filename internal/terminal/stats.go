@@ -9,9 +9,9 @@ import (
 
 // Stats is what the port has done since it was made.
 type Stats struct {
-	Answered      map[code.Code]int64 // answers sent, by code; 0 = events taken; a Commander's answers are not in it
+	Answered      map[code.Code]int64 // answers sent, by code; 0 = events taken; answers to commands are not in it
 	Frames        int64               // whole frames of a known signature and a good size
-	Commands      int64               // <monitoring> handed to the Commander
+	Commands      int64               // messages with <monitoring>
 	Connections   int                 // open now
 	Accepted      int64               // connections taken
 	Displaced     int64               // closed at the limit

@@ -85,19 +85,12 @@ func ask(p *port, c *tls.Config, message string) (proatm.Answer, error) {
 	return proatm.ParseResult(all[frame.HeaderSize:])
 }
 
-// named is a Commander that answers with who asked.
-type named struct{}
-
-func (named) Command(_ context.Context, from Origin, _ string, _ []byte) []byte {
-	return proatm.Result(code.OK, "asked by "+from.Name)
-}
-
 // SPEC 7: over TLS, with a certificate of the authority, events and commands.
 func TestTLSTakesBoth(t *testing.T) {
 	t.Parallel()
 	dir := pki(t)
 	rec := &notebook{}
-	p, _ := startTLS(t, dir, Options{Commands: named{}}, rec)
+	p, _ := startTLS(t, dir, Options{Commands: echo{}}, rec)
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		c := as(t, dir, "terminal")
 		c.MinVersion, c.MaxVersion = version, version
@@ -123,7 +116,7 @@ func TestTLSRefuses(t *testing.T) {
 	t.Parallel()
 	dir, strangers := pki(t), pki(t)
 	rec := &notebook{}
-	p, _ := startTLS(t, dir, Options{Commands: named{}}, rec)
+	p, _ := startTLS(t, dir, Options{Commands: echo{}}, rec)
 	old := as(t, dir, "terminal")
 	old.MinVersion, old.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
 	stranger := as(t, strangers, "terminal")

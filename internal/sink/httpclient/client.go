@@ -55,7 +55,7 @@ func New(o Options) (*Client, error) {
 	}
 	c := &Client{base: b, timeout: o.Timeout, pool: newPool(o.MaxInFlight, idleLimit), dial: new(net.Dialer).DialContext}
 	if b.tls {
-		if c.tls, err = tlsConfig(b.host, o.CA); err != nil {
+		if c.tls, err = TLSConfig(b.host, o.CA); err != nil {
 			return nil, err
 		}
 	}

@@ -182,7 +182,7 @@ func TestCA(t *testing.T) {
 	if err != nil {
 		t.Skip("this system shows no certificates of its own: ", err)
 	}
-	cfg, err := tlsConfig("h", ca)
+	cfg, err := TLSConfig("h", ca)
 	if err != nil || cfg.RootCAs.Equal(system) {
 		t.Errorf("the file adds nothing: %v", err)
 	}

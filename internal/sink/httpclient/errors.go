@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"os"
 )
 
@@ -87,4 +88,26 @@ func answerError(err error) error {
 func timedOut(err error) bool {
 	var t net.Error
 	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) || errors.As(err, &t) && t.Timeout()
+}
+
+// Reason is why a request by net/http failed, without what the other side has sent
+// and without the URL, as the errors of a Client are.
+func Reason(err error) error {
+	var (
+		whole  *url.Error
+		remote *net.OpError
+	)
+	if errors.As(err, &whole) {
+		err = whole.Err
+	}
+	if errors.As(err, &remote) && remote.Op == "remote error" {
+		return remote.Err
+	}
+	if errors.Is(err, context.Canceled) {
+		return context.Canceled
+	}
+	if reason := connectReason(err); reason != err { //nolint:errorlint // whether it is the same, not of its kind
+		return reason
+	}
+	return errors.New("connection ended, or the answer is not HTTP")
 }

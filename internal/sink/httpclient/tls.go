@@ -7,9 +7,9 @@ import (
 	"os"
 )
 
-// tlsConfig trusts the system's certificates and, besides, those of the file ca.
-// HTTP/1.1 only: the limits of SPEC 4 are those of one request on one connection.
-func tlsConfig(host, ca string) (*tls.Config, error) {
+// TLSConfig trusts the system's certificates and, besides, those of the file ca.
+// It is HTTP/1.1 only: the limits of SPEC 4 are those of one request on one connection.
+func TLSConfig(host, ca string) (*tls.Config, error) {
 	c := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, ClientSessionCache: tls.NewLRUClientSessionCache(1)}
 	if ca == "" {
 		return c, nil

@@ -1,0 +1,166 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"vestnik/internal/audit"
+	"vestnik/internal/clock"
+	"vestnik/internal/code"
+	"vestnik/internal/command"
+	"vestnik/internal/config"
+	"vestnik/internal/control"
+	"vestnik/internal/frame"
+	"vestnik/internal/proatm"
+	"vestnik/internal/terminal"
+)
+
+// commands is the way of a command through the edge (SPEC 7): a door, the checks, the
+// journal that lets it through once, the terminal application. It lives as long as the
+// configuration is in force; the journal's store may be closed and opened meanwhile.
+type commands struct {
+	*command.Checks
+	once    *audit.Once
+	journal *audit.Journal
+	paused  atomic.Bool
+	twin    atomic.Pointer[code.Error] // why another edge with this number forbids commands
+	count   commandCounts
+}
+
+// parallel is how many messages with commands may run at once: a silent application must
+// not take all of the port's connections from the events.
+func parallel(maxConnections int) int { return min(256, max(1, maxConnections/2)) }
+
+func newCommands(cfg *config.Config, order frame.Order, log zerolog.Logger) *commands {
+	log = log.With().Str("part", "commands").Logger()
+	t := cfg.Terminal
+	c := &commands{journal: audit.NewJournal(cfg.ATM, log)}
+	c.once = &audit.Once{Journal: c.journal, Window: t.RepeatWindow, Now: clock.Now, Log: log,
+		Next: terminal.NewApplication(terminal.ApplicationOptions{Addr: t.Application, ATM: cfg.ATM, Signature: t.MsgSignature, Order: order,
+			ConnectTimeout: t.ConnectTimeout, AnswerTimeout: t.AnswerTimeout, Log: log})}
+	c.Checks = &command.Checks{ATM: cfg.ATM, Next: c.once, Refuse: c.refuse, Refused: c.journal.Refused, Parallel: parallel(t.MaxConnections),
+		Same: func(atm string) bool { n, err := proatm.Terminal(atm); return err == nil && n == cfg.ATM }}
+	return c
+}
+
+// refuse is why no command is taken now.
+func (c *commands) refuse() *code.Error {
+	if err := c.twin.Load(); err != nil {
+		return err
+	}
+	if c.paused.Load() { // SPEC 4: pause stops deliveries and commands
+		return &code.Error{Code: code.Paused, Detail: "vestnik pause", Description: "Выполнение команд приостановлено (vestnik pause), повторите отправку позже"}
+	}
+	return nil
+}
+
+// Execute is command.Executor's; it counts and logs what comes of each message.
+func (c *commands) Execute(ctx context.Context, m command.Message) command.Answer {
+	begun := time.Now()
+	a := c.Checks.Execute(ctx, m)
+	c.count.add(m, a)
+	c.once.Log.Info().Str("commands", names(m.Commands)).Str("way", m.Origin.Way).Str("who", m.Origin.Who).Str("remote", m.Origin.Remote).
+		Int("code", int(worst(a))).Dur("took", time.Since(begun)).Msg("commands answered")
+	return a
+}
+
+// names are the first commands of a message, for the log.
+func names(list []command.Command) string {
+	const most = 8
+	var b strings.Builder
+	for i, c := range list {
+		if i == most {
+			fmt.Fprintf(&b, " and %d more", len(list)-most)
+			break
+		}
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(c.Name)
+	}
+	return b.String()
+}
+
+// worst is the first code of an answer that is not 0.
+func worst(a command.Answer) code.Code {
+	if a.Code != code.OK {
+		return a.Code
+	}
+	for _, r := range a.Results {
+		if r.Code != code.OK {
+			return r.Code
+		}
+	}
+	return code.OK
+}
+
+// commandCounts counts commands by way in and code.
+type commandCounts struct {
+	mu sync.Mutex
+	by map[wayCode]int64
+}
+
+type wayCode struct {
+	way  string
+	code code.Code
+}
+
+func (n *commandCounts) add(m command.Message, a command.Answer) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.by == nil {
+		n.by = map[wayCode]int64{}
+	}
+	n.by[wayCode{m.Origin.Way, worst(a)}] += int64(len(m.Commands))
+}
+
+func (n *commandCounts) each(f func(way string, c code.Code, n int64)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for k, v := range n.by {
+		f(k.way, k.code, v)
+	}
+}
+
+func (c *commands) status() CommandsStatus {
+	st := CommandsStatus{Answered: map[int]int64{}}
+	c.count.each(func(_ string, k code.Code, n int64) { st.Answered[int(k)] += n })
+	if err := c.refuse(); err != nil {
+		st.Refused = err.Error()
+	}
+	return st
+}
+
+// openDoor takes commands by NATS, as long as the store is open.
+func (s *store) openDoor() (err error) {
+	s.door, err = control.OpenCommands(s.nc, control.Commands{ATM: s.cfg.ATM, Version: s.self.Version, Executor: s.commands, Log: s.log.With().Str("part", "commands").Logger(),
+		Dropped: func(ctx context.Context, m command.Message, why string) {
+			s.commands.journal.Refused(ctx, m, command.Refuse(s.cfg.ATM, code.New(code.NotPermitted, why)))
+		}})
+	return err
+}
+
+// openCommands lets the journal of commands write; at the start of the process it finds
+// what the last one has left without a result.
+func (s *store) openCommands(ctx context.Context, first bool) error {
+	warning, err := audit.Prepare(ctx, s.js, s.cfg.Store.AuditBytes, s.cfg.Store.AuditAge)
+	if err != nil {
+		return err
+	}
+	if warning != "" {
+		s.log.Warn().Msg(warning)
+	}
+	s.commands.journal.Open(ctx, s.js)
+	if first {
+		if err := s.commands.once.Recover(ctx, s.js); err != nil {
+			return err
+		}
+	}
+	return s.openDoor()
+}

@@ -1,0 +1,251 @@
+package audit
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"vestnik/internal/clock"
+	"vestnik/internal/code"
+	"vestnik/internal/command"
+	"vestnik/streams"
+)
+
+// anew is a message of which some commands were found without a result.
+type anew struct {
+	command.Message
+	id string
+	at []int // of its commands in the begin record
+}
+
+// found is a message as the journal tells it.
+type found struct {
+	Record
+	seq    uint64
+	head   command.Head
+	done   map[int][]command.Result
+	failed bool // as a whole
+}
+
+// Recover reads the journal, which is open, at the start of the process: what was begun
+// within the window is remembered, acting commands without a result get code 109, and the
+// others are asked anew by Run (SPEC 7). Call it before the first Execute.
+func (o *Once) Recover(ctx context.Context, js jetstream.JetStream) error {
+	from, last, err := marked(ctx, js, o.Journal.atm)
+	if err != nil {
+		return err
+	}
+	o.Journal.reached(last)
+	all, err := read(ctx, js, o.Journal.atm, from)
+	if err != nil {
+		return err
+	}
+	now := o.Now()
+	for _, f := range all {
+		o.close(ctx, f)
+		o.remember(f, now)
+	}
+	o.mu.Lock()
+	o.forget(now.Run)
+	o.begun = markEvery
+	o.mu.Unlock()
+	o.mark(ctx)
+	return nil
+}
+
+// read collects the messages of AUDIT from a place on, in their order.
+func read(ctx context.Context, js jetstream.JetStream, atm string, from uint64) ([]*found, error) {
+	var all []*found
+	byID := map[string]*found{}
+	err := streams.Scan(ctx, js, streams.Audit, streams.From{Seq: from, Subjects: []string{streams.AuditCmd(atm)}}, func(m jetstream.Msg) error {
+		var r Record
+		if json.Unmarshal(m.Data(), &r) != nil {
+			return nil // written by nobody of us
+		}
+		switch r.Kind {
+		case Begin:
+			f := &found{Record: r, seq: streams.Seq(m), done: map[int][]command.Result{}}
+			all, byID[r.Message] = append(all, f), f
+		case End:
+			if f := byID[r.Message]; f != nil && r.Answer != nil {
+				f.end(r.Answer)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", streams.Audit, err)
+	}
+	return all, nil
+}
+
+func (f *found) end(a *Answer) {
+	f.head = a.Head
+	f.failed = a.Code != code.OK
+	for _, r := range a.results() {
+		f.done[r.Command] = append(f.done[r.Command], r)
+	}
+}
+
+// open are the commands without a result.
+func (f *found) open() []int {
+	var list []int
+	for i := range f.Commands {
+		if len(f.done[i]) == 0 && !f.failed {
+			list = append(list, i)
+		}
+	}
+	return list
+}
+
+// close records 109 for what acts and has no result, and notes what is asked anew.
+func (o *Once) close(ctx context.Context, f *found) {
+	told := command.Answer{ATM: o.Journal.atm, Head: command.Done()}
+	again := anew{Message: command.Message{Signature: f.Signature}, id: f.Message}
+	if f.Origin != nil {
+		again.Origin = *f.Origin
+	}
+	for _, i := range f.open() {
+		c := f.Commands[i]
+		if !c.Acts() {
+			again.Commands, again.at = append(again.Commands, c), append(again.at, i)
+			continue
+		}
+		for _, r := range c.Fail(code.New(code.OutcomeUnknown, "")) {
+			r.Command = i
+			told.Results = append(told.Results, r)
+			f.done[i] = append(f.done[i], r)
+		}
+	}
+	if len(told.Results) > 0 {
+		o.Log.Warn().Str("message", f.Message).Int("results", len(told.Results)).Msg("commands without a result found: their outcome is unknown (109)")
+		r := header(End, f.Message, o.Now().Wall)
+		r.Answer = answerOf(told)
+		f.head = told.Head
+		o.Journal.end(ctx, r)
+	}
+	if len(again.Commands) > 0 {
+		o.anew = append(o.anew, again)
+	}
+}
+
+// remember makes the orders of a message anew. A clock that was set back does not age them.
+func (o *Once) remember(f *found, now clock.Moment) {
+	if f.failed && unsent(f.head.Code) || f.Origin == nil {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	age := max(now.Wall.Sub(f.Time), 0)
+	for i, c := range f.Commands {
+		if !c.Acts() {
+			continue
+		}
+		was := &order{Command: c, way: f.Origin.Way, message: f.Message, seq: f.seq, at: now.Run - age, head: f.head, results: f.done[i], done: make(chan struct{})}
+		close(was.done)
+		o.orders = append(o.orders, was)
+	}
+}
+
+// Run asks anew what Recover has found, and returns when ctx ends: what is not
+// answered by then the next start asks.
+func (o *Once) Run(ctx context.Context) error {
+	for _, again := range o.anew {
+		begun := time.Now()
+		a := o.Next.Execute(ctx, again.Message)
+		if ctx.Err() != nil {
+			break
+		}
+		for k := range a.Results {
+			a.Results[k].Command = again.at[a.Results[k].Command]
+		}
+		r := header(End, again.id, o.Now().Wall)
+		r.Answer, r.TookMS = answerOf(a), float64(time.Since(begun).Microseconds())/1000
+		o.Journal.end(ctx, r)
+	}
+	if ctx.Err() == nil {
+		o.mu.Lock()
+		o.anew = nil
+		o.mu.Unlock()
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// markEvery is after how many messages the place is noted where a start begins to read.
+const markEvery = 500
+
+// mark notes it now and then: before it stands nothing that is remembered or has no
+// result yet.
+func (o *Once) mark(ctx context.Context) {
+	o.mu.Lock()
+	if o.begun < markEvery || o.writing > 0 || len(o.anew) > 0 {
+		o.mu.Unlock()
+		return
+	}
+	o.begun = 0
+	from := o.Journal.next()
+	for _, was := range o.orders {
+		if was.seq > 0 {
+			from = min(from, was.seq)
+		}
+	}
+	for seq := range o.running {
+		from = min(from, seq)
+	}
+	o.mu.Unlock()
+	if _, err := o.Journal.write(ctx, streams.AuditMark(o.Journal.atm), Mark{from}); err != nil {
+		o.Log.Warn().Err(err).Msg("the next start reads more of AUDIT than it needs")
+	}
+}
+
+// skew is how far the clock of who asks may be ahead of the edge's.
+const skew = time.Hour
+
+// find looks in AUDIT for the last order like c that was begun at a time or later. nil =
+// there is none.
+func (j *Journal) find(ctx context.Context, way string, c command.Command, since time.Time) (*order, error) {
+	j.mu.Lock()
+	js := j.js
+	j.mu.Unlock()
+	if js == nil {
+		return nil, errClosed
+	}
+	s, err := js.Stream(ctx, streams.Audit)
+	if err != nil {
+		return nil, fmt.Errorf("look up %s: %w", streams.Audit, err)
+	}
+	lost := func() *order { // the record may have been there
+		was := &order{Command: c, way: way, head: command.Done(), results: c.Fail(code.New(code.OutcomeUnknown, "")), done: make(chan struct{})}
+		close(was.done)
+		return was
+	}
+	if st := s.CachedInfo().State; st.FirstSeq > 1 && st.FirstTime.After(since) {
+		return lost(), nil
+	}
+	all, err := read(ctx, js, j.atm, 0)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range slices.Backward(all) {
+		if f.Time.Before(since.Add(-skew)) || f.Origin == nil || f.Origin.Way != way || f.failed && unsent(f.head.Code) {
+			continue
+		}
+		for i, was := range f.Commands {
+			if !was.Equal(c) {
+				continue
+			}
+			o := lost()
+			o.message = f.Message
+			if results := f.done[i]; len(results) > 0 || f.failed {
+				o.head, o.results = f.head, results
+			}
+			return o, nil
+		}
+	}
+	return nil, nil
+}
