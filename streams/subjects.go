@@ -95,9 +95,16 @@ func Cmd(terminal, name string) string { return "cmd." + Terminal(terminal) + ".
 // CmdAll matches all commands to a terminal.
 func CmdAll(terminal string) string { return "cmd." + Terminal(terminal) + ".*" }
 
+// Twin is where edges with a terminal's number announce themselves to each other, by way
+// of their hub (package twin).
+func Twin(terminal string) string { return "twin." + Terminal(terminal) }
+
 // AuditCmd is where a terminal's commands are journaled before they are executed, and
-// their results; AuditAll matches all of AUDIT.
+// their results.
 func AuditCmd(terminal string) string { return "audit." + Terminal(terminal) + ".cmd" }
+
+// AuditCmds matches the records of commands of every terminal.
+const AuditCmds = "audit.*.cmd"
 
 // AuditMark records up to where AUDIT need not be read at a start (package audit).
 func AuditMark(terminal string) string { return "audit." + Terminal(terminal) + ".mark" }

@@ -79,6 +79,7 @@ func addGlobals(root *cobra.Command) {
 func addCommands(root *cobra.Command) {
 	addGroup(root, "start", "Start here:", demoCommand(), initCommand(), certsCommand(), checkCommand())
 	addGroup(root, "look", "Look into a running system, and steer it:", statusCommand(), queueCommand(), pauseCommand(), resumeCommand(), reloadCommand(), stopCommand())
+	addGroup(root, "command", "Command terminals:", commandCommand(), auditCommand())
 	addGroup(root, "rules", "Rules:", rulesCommand())
 	addGroup(root, "try", "Try things out:", sendCommand(), simulateCommand())
 	root.InitDefaultHelpCmd()

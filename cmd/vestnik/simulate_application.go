@@ -109,38 +109,41 @@ func (o *terminalFlags) beside(ctx context.Context, out io.Writer, view *simulat
 		return work(ctx)
 	}
 	o.tellListening(out, ln)
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	app := simulate.NewApplication(o.application.ApplicationOptions)
-	app.Change(func(b *simulate.ApplicationBehaviour) { *b = o.application.ApplicationBehaviour })
-	app.OnEvent(view.Sent)
-	record, err := o.application.record(cancel)
+	record, err := o.application.record()
 	if err != nil {
 		ln.Close()
 		return err
 	}
-	defer record.close()
-	app.OnCommand(func(e simulate.Executed) {
-		record.write(e)
-		view.Command(e)
-	})
+	app := o.play(view, record)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var served, worked error
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if err := app.Serve(ctx, ln); err != nil {
-			cancel(err)
-		}
+		defer cancel()
+		served = app.Serve(ctx, ln)
 	})
 	wg.Go(func() { o.application.empty(ctx, app) })
-	err = work(ctx)
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
-		err = errors.Join(err, cause)
-	}
-	cancel(nil)
+	wg.Go(func() { record.watch(ctx, cancel) })
+	worked = work(ctx)
+	cancel()
 	wg.Wait()
 	if c := app.Counts(); c.Messages > 0 || !o.application.events {
 		view.Application(c)
 	}
-	return err
+	return errors.Join(worked, served, record.close())
+}
+
+// play makes the application that the flags describe.
+func (o *terminalFlags) play(view *simulate.View, r *record) *simulate.Application {
+	app := simulate.NewApplication(o.application.ApplicationOptions)
+	app.Change(func(b *simulate.ApplicationBehaviour) { *b = o.application.ApplicationBehaviour })
+	app.OnEvent(view.Sent)
+	app.OnCommand(func(e simulate.Executed) {
+		r.write(e)
+		view.Command(e)
+	})
+	return app
 }
 
 func (o *terminalFlags) tellListening(out io.Writer, ln net.Listener) {
@@ -162,26 +165,30 @@ func (o *applicationFlags) empty(ctx context.Context, app *simulate.Application)
 	}
 }
 
-// A record is the file of executed commands; the zero value writes none.
+// A record is the file of executed commands; without a name it keeps none. Its first
+// failure ends the program: a count that may be short is worth nothing.
 type record struct {
-	file *os.File
-	fail context.CancelCauseFunc
+	file   *os.File
+	err    error         // the first failure
+	broken chan struct{} // closed then
 }
 
-func (o *applicationFlags) record(fail context.CancelCauseFunc) (*record, error) {
+func (o *applicationFlags) record() (*record, error) {
+	r := &record{broken: make(chan struct{})}
 	if o.executedFile == "" {
-		return &record{}, nil
+		return r, nil
 	}
 	f, err := os.OpenFile(o.executedFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("record of executed commands: %w", err)
 	}
-	return &record{f, fail}, nil
+	r.file = f
+	return r, nil
 }
 
-// write puts a line on the disk; if that fails the program ends.
+// write puts a line on the disk. Calls do not overlap.
 func (r *record) write(e simulate.Executed) {
-	if r.file == nil || !e.Carried() {
+	if r.file == nil || r.err != nil || !e.Carried() {
 		return
 	}
 	words := []string{e.ATM, word(e.ID), word(e.Name)}
@@ -189,9 +196,30 @@ func (r *record) write(e simulate.Executed) {
 		words = append(words, word(p.Value))
 	}
 	_, err := r.file.WriteString(strings.Join(words, " ") + "\n")
-	if err = errors.Join(err, r.file.Sync()); err != nil {
-		r.fail(fmt.Errorf("record of executed commands: %w", err))
+	if err == nil {
+		err = r.file.Sync()
 	}
+	if err != nil {
+		r.err = fmt.Errorf("record of executed commands: %w", err)
+		close(r.broken)
+	}
+}
+
+// watch calls stop when a write failed.
+func (r *record) watch(ctx context.Context, stop func()) {
+	select {
+	case <-r.broken:
+		stop()
+	case <-ctx.Done():
+	}
+}
+
+// close gives the first failure, when nobody writes any more.
+func (r *record) close() error {
+	if r.file != nil {
+		r.file.Close()
+	}
+	return r.err
 }
 
 // word quotes what would not be read as one word.
@@ -200,10 +228,4 @@ func word(s string) string {
 		return q
 	}
 	return s
-}
-
-func (r *record) close() {
-	if r.file != nil {
-		r.file.Close()
-	}
 }

@@ -137,12 +137,13 @@ func (c *commands) status() CommandsStatus {
 	return st
 }
 
-// commandDoor takes commands by NATS while the store is open.
-func (s *store) commandDoor(ctx context.Context) error {
-	return control.Commands{ATM: s.cfg.ATM, Version: s.self.Version, Executor: s.commands, Log: s.log.With().Str("part", "commands").Logger(),
+// openDoor takes commands by NATS, as long as the store is open.
+func (s *store) openDoor() (err error) {
+	s.door, err = control.OpenCommands(s.nc, control.Commands{ATM: s.cfg.ATM, Version: s.self.Version, Executor: s.commands, Log: s.log.With().Str("part", "commands").Logger(),
 		Dropped: func(ctx context.Context, m command.Message, why string) {
 			s.commands.journal.Refused(ctx, m, command.Refuse(s.cfg.ATM, code.New(code.NotPermitted, why)))
-		}}.Serve(ctx, s.nc)
+		}})
+	return err
 }
 
 // openCommands lets the journal of commands write; at the start of the process it finds
@@ -157,7 +158,9 @@ func (s *store) openCommands(ctx context.Context, first bool) error {
 	}
 	s.commands.journal.Open(ctx, s.js)
 	if first {
-		return s.commands.once.Recover(ctx, s.js)
+		if err := s.commands.once.Recover(ctx, s.js); err != nil {
+			return err
+		}
 	}
-	return nil
+	return s.openDoor()
 }

@@ -24,6 +24,7 @@ type store struct {
 	journal *journal.Journal
 	damage  *damage // what is known of it
 	guard   *guard.Guard
+	door    *control.Door      // of commands
 	stopped context.CancelFunc // of the journal
 	written chan error         // the journal has ended
 }
@@ -93,7 +94,7 @@ func (s *store) record() {
 // again: then it returns true.
 func (s *store) run(ctx context.Context) bool {
 	defer s.board.Join(s.health())()
-	err := together(ctx, s.pauses, s.tell, s.tellDamage, s.keepNotes, s.gate, s.guard.Run, s.control, s.commandDoor, s.watch)
+	err := together(ctx, s.pauses, s.tell, s.tellDamage, s.keepNotes, s.gate, s.guard.Run, s.control, s.door.Run, s.twins, s.watch)
 	if errors.Is(err, errWritable) {
 		return true
 	}
@@ -106,6 +107,9 @@ func (s *store) run(ctx context.Context) bool {
 
 // close ends in the reverse order of openStore.
 func (s *store) close() {
+	if s.door != nil {
+		s.door.Close()
+	}
 	if s.stopped != nil {
 		s.line.server.Store(nil)
 		if !s.intake.shut() {

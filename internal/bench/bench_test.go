@@ -171,12 +171,19 @@ func send(addr string, terminal, i int) error {
 // and what ends it.
 func startVestnik(b *testing.B, sink string) (string, func()) {
 	b.Helper()
+	s, stop := startEdge(b, sink, "")
+	return s.Terminal.String(), stop
+}
+
+// startEdge is startVestnik with more settings of the block terminal.
+func startEdge(b *testing.B, sink, more string) (app.Serving, func()) {
+	b.Helper()
 	dir := b.TempDir()
 	files := map[string]string{
 		"rules.xml": rulesXML(30),
 		"nats.conf": "listen: \"127.0.0.1:-1\"\njetstream { store_dir: \"data\", sync_interval: always }\n",
-		"vestnik.conf": fmt.Sprintf("atm: \"40\"\nterminal { listen: \"127.0.0.1:0\", signatures { URAL: [uralsib] } }\nserver: \"nats.conf\"\nrules: \"rules.xml\"\n"+
-			"sinks { uralsib { RemoteMonitoringUrl: %q } }\nrun: [router, uralsib]\nstore { events_bytes: 1GB }\n", sink),
+		"vestnik.conf": fmt.Sprintf("atm: \"40\"\nterminal { listen: \"127.0.0.1:0\", signatures { URAL: [uralsib] }\n%s\n}\nserver: \"nats.conf\"\nrules: \"rules.xml\"\n"+
+			"sinks { uralsib { RemoteMonitoringUrl: %q } }\nrun: [router, uralsib]\nstore { events_bytes: 1GB }\n", more, sink),
 	}
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
@@ -188,17 +195,17 @@ func startVestnik(b *testing.B, sink string) (string, func()) {
 		b.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	ready, done := make(chan string, 1), make(chan error, 1)
+	ready, done := make(chan app.Serving, 1), make(chan error, 1)
 	go func() {
-		done <- app.RunEdge(ctx, cfg, zerolog.Nop(), func(s app.Serving) { ready <- s.Terminal.String() })
+		done <- app.RunEdge(ctx, cfg, zerolog.Nop(), func(s app.Serving) { ready <- s })
 	}()
 	select {
-	case addr := <-ready:
-		return addr, func() { cancel(); <-done }
+	case s := <-ready:
+		return s, func() { cancel(); <-done }
 	case err := <-done:
 		cancel()
 		b.Fatal(err)
-		return "", nil
+		return app.Serving{}, nil
 	}
 }
 

@@ -36,7 +36,34 @@ func ownLogin(opts *server.Options, file string) ([]nats.Option, error) {
 	if err != nil {
 		return nil, err
 	}
-	pair, err := ownKey()
+	return inProcess(opts, account, ownKey)
+}
+
+// ownKey is the same for all servers of the process: connections inside it find the
+// next one when a store is opened again. linkKey is that of linkLogin.
+var (
+	ownKey  = sync.OnceValues(nkeys.CreateUser)
+	linkKey = sync.OnceValues(nkeys.CreateUser)
+)
+
+// linkLogin adds a user of the edge's in the account that the links to a hub are bound
+// to, where that is not the store's, and returns how it logs in.
+func linkLogin(opts *server.Options, own []nats.Option) ([]nats.Option, error) {
+	if len(opts.LeafNode.Remotes) == 0 || len(opts.Accounts) == 0 {
+		return own, nil
+	}
+	name := opts.LeafNode.Remotes[0].LocalAccount
+	for _, a := range opts.Accounts {
+		if a.Name == name {
+			return inProcess(opts, a, linkKey)
+		}
+	}
+	return nil, fmt.Errorf("leaf remote: account %s is not there", name)
+}
+
+// inProcess adds a user with a key that is good for connections inside the process only.
+func inProcess(opts *server.Options, account *server.Account, key func() (nkeys.KeyPair, error)) ([]nats.Option, error) {
+	pair, err := key()
 	if err != nil {
 		return nil, fmt.Errorf("make the edge's key: %w", err)
 	}
@@ -48,10 +75,6 @@ func ownLogin(opts *server.Options, file string) ([]nats.Option, error) {
 		AllowedConnectionTypes: map[string]struct{}{jwt.ConnectionTypeInProcess: {}}})
 	return []nats.Option{nats.Nkey(public, pair.Sign)}, nil
 }
-
-// ownKey is the same for all servers of the process: connections inside it find the
-// next one when a store is opened again.
-var ownKey = sync.OnceValues(nkeys.CreateUser)
 
 // storeAccount is the account with JetStream, nil where there are no accounts.
 func storeAccount(accounts []*server.Account, file string) (*server.Account, error) {

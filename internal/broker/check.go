@@ -23,7 +23,7 @@ func read(file string) (*server.Options, error) {
 	if err := opts.ProcessConfigFile(file); err != nil {
 		return nil, problems(file, err)
 	}
-	return opts, exposed(opts, file)
+	return opts, joined([]error{exposed(opts, file), checkLeafs(opts, file)})
 }
 
 // problems are the server's errors and warnings, a line each, in the order
@@ -39,6 +39,12 @@ func problems(file string, err error) error {
 	if len(all) == 0 {
 		return fmt.Errorf("%s: %w", file, err)
 	}
+	return joined(all)
+}
+
+// joined is a line for each, in the order of the file.
+func joined(all []error) error {
+	all = slices.DeleteFunc(all, func(err error) bool { return err == nil })
 	slices.SortStableFunc(all, func(a, b error) int { return cmp.Compare(lineOf(a), lineOf(b)) })
 	return errors.Join(all...)
 }

@@ -45,17 +45,30 @@ func placeOf(file string, settings ...string) string {
 		return file + ":1:1"
 	}
 	for _, name := range settings {
-		if t, ok := lookup(all, name).(interface {
-			Line() int
-			Position() int
-			SourceFile() string
-		}); ok {
-			col := t.Position()
-			if t.Line() == 1 {
-				col++ // the parser counts from the line feed before
-			}
-			return fmt.Sprintf("%s:%d:%d", file, t.Line(), col)
+		if t := lookup(all, name); t != nil {
+			return tokenPlace(file, t)
 		}
 	}
 	return file + ":1:1"
+}
+
+// token is what the parser says of a value.
+type token interface {
+	Line() int
+	Position() int
+	SourceFile() string
+}
+
+// tokenPlace is where what the parser has read stands: in the file, or in one that it
+// includes.
+func tokenPlace(file string, v any) string {
+	t, ok := v.(token)
+	if !ok {
+		return file + ":1:1"
+	}
+	col := t.Position()
+	if t.Line() == 1 {
+		col++ // the parser counts from the line feed before
+	}
+	return fmt.Sprintf("%s:%d:%d", cmp.Or(t.SourceFile(), file), t.Line(), col)
 }

@@ -25,14 +25,16 @@ func SyncInterval() time.Duration { return syncInterval }
 
 // Server is an embedded nats-server with JetStream, synced always.
 type Server struct {
-	s     *server.Server
-	login []nats.Option // of connections inside the process
-	stop  func()        // of the look for changed certificates
-	log   zerolog.Logger
-	lock  *flock.Flock
-	said  *logger
-	port  int    // of the listener, 0 = none
-	Dir   string // the store
+	s       *server.Server
+	login   []nats.Option // of connections inside the process
+	link    []nats.Option // of those in the account of the links to a hub
+	stop    func()        // of the look for changed certificates
+	log     zerolog.Logger
+	lock    *flock.Flock
+	said    *logger
+	port    int    // of the listener, 0 = none
+	remotes int    // links to hubs in nats.conf
+	Dir     string // the store
 }
 
 // Options for Start.
@@ -70,6 +72,10 @@ func Start(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	link, err := linkLogin(opts, login)
+	if err != nil {
+		return nil, err
+	}
 	lock, err := lockStore(opts.StoreDir)
 	if err != nil {
 		return nil, err
@@ -91,7 +97,7 @@ func Start(o Options) (*Server, error) {
 		_ = lock.Unlock()
 		return nil, err
 	}
-	b := &Server{s: s, stop: stop, login: login, log: o.Log, lock: lock, said: said, Dir: opts.StoreDir}
+	b := &Server{s: s, stop: stop, login: login, link: link, log: o.Log, lock: lock, said: said, Dir: opts.StoreDir, remotes: len(opts.LeafNode.Remotes)}
 	if addr, ok := s.Addr().(*net.TCPAddr); ok {
 		b.port = addr.Port
 	}
@@ -133,6 +139,7 @@ func harden(opts *server.Options, o Options) {
 	if opts.JetStreamMaxMemory <= 0 {
 		opts.JetStreamMaxMemory = 64 << 20
 	}
+	guardLeafs(opts, o.After)
 }
 
 func lockStore(dir string) (*flock.Flock, error) {
@@ -189,7 +196,17 @@ func (s *Server) Close() {
 
 // Connect opens a connection inside the process.
 func (s *Server) Connect(name string, opts ...nats.Option) (*nats.Conn, error) {
-	own := append([]nats.Option{nats.InProcessServer(s.s), nats.Name(name), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1)}, s.Inside()...)
+	return s.connect(name, s.login, opts)
+}
+
+// ConnectLink is Connect in the account that the links to a hub are bound to: what is
+// published there reaches the hub, and nobody else there is on this computer.
+func (s *Server) ConnectLink(name string, opts ...nats.Option) (*nats.Conn, error) {
+	return s.connect(name, s.link, opts)
+}
+
+func (s *Server) connect(name string, login, opts []nats.Option) (*nats.Conn, error) {
+	own := append([]nats.Option{nats.InProcessServer(s.s), nats.Name(name), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1), s.wrong()}, login...)
 	nc, err := nats.Connect("", append(own, opts...)...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the embedded NATS server: %w", err)
@@ -199,11 +216,12 @@ func (s *Server) Connect(name string, opts ...nats.Option) (*nats.Conn, error) {
 
 // Inside is what a connection inside the process needs: who it is, and where its errors
 // go.
-func (s *Server) Inside() []nats.Option {
-	wrong := func(_ *nats.Conn, _ *nats.Subscription, err error) {
+func (s *Server) Inside() []nats.Option { return append([]nats.Option{s.wrong()}, s.login...) }
+
+func (s *Server) wrong() nats.Option {
+	return nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 		s.log.Error().Err(err).Msg("NATS reports an error")
-	}
-	return append([]nats.Option{nats.ErrorHandler(wrong)}, s.login...)
+	})
 }
 
 // ClientURL is where other programs connect, "" without a listener.

@@ -164,8 +164,9 @@ func withIDs(list []Command) []Command {
 func NewID() string { return strconv.Itoa(1 + int(rand.Int32N(1<<31-1))) }
 
 // Match says which command each result of the application belongs to. Results stand in
-// the order of the commands, each with its command's id (SPEC 7), at least one and at most
-// Results of each; anything else is an error.
+// the order of the commands, each with its command's id, as many as it has parameters, one
+// without any (SPEC 7); anything else is an error. A command that takes no parameters may
+// have a single result whatever it was given.
 func Match(commands []Command, results []Result) error {
 	next := 0
 	for i, c := range commands {
@@ -175,11 +176,11 @@ func Match(commands []Command, results []Result) error {
 			next, n = next+1, n+1
 		}
 		switch {
-		case n > 0:
+		case n == c.Results() || n == 1 && bare(c.Name):
 		case next < len(results):
-			return fmt.Errorf("result %d is for id %q, not for command %d with id %q", next+1, results[next].ID, i+1, c.ID)
+			return fmt.Errorf("result %d is for id %q, where command %d with id %q wants %d results", next+1, results[next].ID, i+1, c.ID, c.Results())
 		default:
-			return fmt.Errorf("no result for command %d with id %q", i+1, c.ID)
+			return fmt.Errorf("%d results for command %d with id %q, which wants %d", n, i+1, c.ID, c.Results())
 		}
 	}
 	if next < len(results) {
@@ -187,3 +188,6 @@ func Match(commands []Command, results []Result) error {
 	}
 	return nil
 }
+
+// bare tells a command that takes no parameters (manual).
+func bare(name string) bool { return name == Reboot || name == GoInService || name == GoOutOfService }

@@ -237,7 +237,9 @@ func TestMatch(t *testing.T) {
 	}{
 		{[]command.Command{one}, "1", []int{0}},
 		{[]command.Command{two, other}, "1 1 2", []int{0, 0, 1}},
-		{[]command.Command{two, other}, "1 2", []int{0, 1}}, // an application that gives up at the first parameter
+		{[]command.Command{two, other}, "1 2", nil},
+		{[]command.Command{{ID: "1", Name: "REBOOT", Params: params("x", "y")}, other}, "1 2", []int{0, 1}},
+		{[]command.Command{{ID: "1", Name: "REBOOT", Params: params("x", "y")}, other}, "1 1 2", []int{0, 0, 1}},
 		{[]command.Command{two, one}, "1 1 1", []int{0, 0, 1}},
 		{[]command.Command{one}, "7", nil},
 		{[]command.Command{one}, "", nil},

@@ -77,7 +77,7 @@ func (r *reader) unknown(n node, known []setting) {
 	for _, s := range known {
 		names = append(names, s.names...)
 	}
-	r.problems.add(n.at, "unknown key %q%s", n.name, didYouMean(n.name, names))
+	r.problems.add(n.at, "unknown key %q%s", n.name, DidYouMean(n.name, names))
 }
 
 // inside takes a block of settings.

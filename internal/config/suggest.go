@@ -5,8 +5,9 @@ import (
 	"strings"
 )
 
-// didYouMean names the word that is at most a third of its letters away.
-func didYouMean(typed string, words []string) string {
+// DidYouMean is the hint of an error about an unknown word, "" if no known one is near:
+// at most a third of its letters away.
+func DidYouMean(typed string, words []string) string {
 	best, least := "", 0
 	for _, w := range words {
 		d := distance(strings.ToLower(typed), strings.ToLower(w))

@@ -69,7 +69,7 @@ func knownSink(s string) (string, error) {
 			return s, nil
 		}
 	}
-	return "", fmt.Errorf("unknown sink %q%s", s, didYouMean(s, sinkNames))
+	return "", fmt.Errorf("unknown sink %q%s", s, DidYouMean(s, sinkNames))
 }
 
 // parts takes what the edge hosts in its own process.

@@ -36,7 +36,7 @@ func text(to *string, steps ...refine) func(*reader, node) {
 func oneOf(words ...string) refine {
 	return func(s string) (string, error) {
 		if !slices.Contains(words, s) {
-			return "", fmt.Errorf("must be %s, not %q%s", strings.Join(words, " or "), s, didYouMean(s, words))
+			return "", fmt.Errorf("must be %s, not %q%s", strings.Join(words, " or "), s, DidYouMean(s, words))
 		}
 		return s, nil
 	}

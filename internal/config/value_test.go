@@ -67,7 +67,7 @@ func TestDidYouMean(t *testing.T) {
 		"max_bdoy": "max_body", "lisen": "listen", "LISTENN": "listen", "xmldepth": "xml_depth", "listen": "listen",
 		"port": "", "": "", "body": "",
 	} {
-		got := didYouMean(typed, words)
+		got := DidYouMean(typed, words)
 		if want != "" {
 			want = `, did you mean "` + want + `"?`
 		}

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -33,49 +34,74 @@ type Commands struct {
 	Dropped func(ctx context.Context, m command.Message, why string)
 }
 
-// Serve takes commands from now on until ctx ends, and returns when the last is
-// answered. The service shows with the stock tools: nats micro ls|info|stats terminal.
+// A Door takes commands by NATS until it is closed.
+type Door struct {
+	Commands
+	nc      *nats.Conn
+	service micro.Service
+	unknown *nats.Subscription
+	ctx     context.Context // of what is executed
+	cancel  func()
+	running sync.WaitGroup
+}
+
+// OpenCommands takes commands from now on. The service shows with the stock tools: nats
+// micro ls|info|stats terminal.
 //
 // A reply subject is a right to write (DESIGN fact 12): answers go to inboxes only, whose
 // first token begins with "_"; what wants its answer elsewhere is dropped and reported,
 // as what wants none.
-func (c Commands) Serve(ctx context.Context, nc *nats.Conn) error {
-	d := &desk{Commands: c, nc: nc, ctx: ctx}
-	defer d.running.Wait()
-	svc, err := micro.AddService(nc, micro.Config{Name: TerminalService, Version: semver(c.Version),
-		Description: "Commands to terminal " + c.ATM + " (Vestnik)", Metadata: map[string]string{"atm": c.ATM}})
-	if err != nil {
-		return fmt.Errorf("command service: %w", err)
+func OpenCommands(nc *nats.Conn, c Commands) (*Door, error) {
+	d := &Door{Commands: c, nc: nc}
+	d.ctx, d.cancel = context.WithCancel(context.Background())
+	if err := d.open(); err != nil {
+		d.Close()
+		return nil, fmt.Errorf("command service: %w", err)
 	}
-	defer func() { _ = svc.Stop() }() // an error: the connection has gone
+	return d, nil
+}
+
+func (d *Door) open() (err error) {
+	d.service, err = micro.AddService(d.nc, micro.Config{Name: TerminalService, Version: semver(d.Version),
+		Description: "Commands to terminal " + d.ATM + " (Vestnik)", Metadata: map[string]string{"atm": d.ATM}})
+	if err != nil {
+		return err
+	}
 	for _, name := range command.Names {
 		kind := "asks"
 		if command.Acts(name) {
 			kind = "acts"
 		}
-		e := &endpoint{desk: d, name: name}
-		err := svc.AddEndpoint(name, e, micro.WithEndpointSubject(streams.Cmd(c.ATM, name)), micro.WithEndpointMetadata(map[string]string{"kind": kind}))
+		e := &endpoint{Door: d, name: name}
+		err := d.service.AddEndpoint(name, e, micro.WithEndpointSubject(streams.Cmd(d.ATM, name)), micro.WithEndpointMetadata(map[string]string{"kind": kind}))
 		if err != nil {
-			return fmt.Errorf("command service: %w", err)
+			return err
 		}
 	}
 	// What no endpoint has is answered too: unknown command. The queue has another name
 	// than the endpoints', or it would take a share of theirs.
-	sub, err := nc.QueueSubscribe(streams.CmdAll(c.ATM), "unknown", d.unknown)
-	if err != nil {
-		return fmt.Errorf("command service: %w", err)
-	}
-	defer func() { _ = sub.Unsubscribe() }()
+	d.unknown, err = d.nc.QueueSubscribe(streams.CmdAll(d.ATM), "unknown", d.answerUnknown)
+	return errors.Join(err, d.nc.Flush())
+}
+
+// Run closes the door when ctx ends; it returns nil.
+func (d *Door) Run(ctx context.Context) error {
 	<-ctx.Done()
+	d.Close()
 	return nil
 }
 
-// desk is a Commands at work.
-type desk struct {
-	Commands
-	nc      *nats.Conn
-	ctx     context.Context // of the callbacks, which bring none
-	running sync.WaitGroup
+// Close takes no more commands, and returns when those in flight are answered: they are
+// told to give up.
+func (d *Door) Close() {
+	if d.service != nil {
+		_ = d.service.Stop() // an error: the connection has gone
+	}
+	if d.unknown != nil {
+		_ = d.unknown.Unsubscribe()
+	}
+	d.cancel()
+	d.running.Wait()
 }
 
 // request is what a message on cmd.> asks for.
@@ -87,7 +113,7 @@ type request struct {
 
 // endpoint is one command's.
 type endpoint struct {
-	*desk
+	*Door
 	name string
 	open atomic.Int64 // requests that are not answered yet
 }
@@ -126,8 +152,8 @@ func (e *endpoint) Handle(r micro.Request) {
 	}
 }
 
-// unknown answers what is no command.
-func (d *desk) unknown(m *nats.Msg) {
+// answerUnknown answers what is no command.
+func (d *Door) answerUnknown(m *nats.Msg) {
 	name := m.Subject[strings.LastIndexByte(m.Subject, '.')+1:]
 	if command.Known(name) {
 		return // an endpoint has it
@@ -165,7 +191,7 @@ func (r reply) publish(nc *nats.Conn, to string) {
 }
 
 // answer does a request.
-func (d *desk) answer(name string, in request) reply {
+func (d *Door) answer(name string, in request) reply {
 	cmd, asJSON, bad := parsePayload(name, in.data)
 	m := command.Message{Origin: originOf(in), Commands: []command.Command{cmd}}
 	m.Resume, _ = time.Parse(time.RFC3339Nano, in.header.Get(streams.HeaderResume)) // zero: absent
@@ -195,7 +221,7 @@ func undeliverable(reply string) string {
 func write(a command.Answer, asJSON bool) (r reply) {
 	var err error
 	if asJSON {
-		r.data, err = json.Marshal(a)
+		r.data, err = proatm.AnswerJSON(a)
 	} else {
 		r.data = proatm.CommandAnswer(a)
 	}

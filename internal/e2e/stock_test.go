@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"vestnik/internal/simulate"
 	"vestnik/streams"
 )
 
@@ -40,7 +41,8 @@ func TestStockCommandReadsEvents(t *testing.T) {
 	if cli == "" {
 		t.Skip("VESTNIK_NATS_CLI does not name the stock nats command: make e2e builds it")
 	}
-	s := runSite(t, settings{URAL: "uralsib, proxima", Rules: manualRules("count_5")})
+	_, setting := application(t, simulate.ApplicationOptions{})
+	s := runSite(t, settings{URAL: "uralsib, proxima", Rules: manualRules("count_5"), Limits: setting})
 	s.accept("URAL", exampleEvent)
 	await(t, s.proxima.Monitor, 1)
 	batch(t, s)
@@ -65,7 +67,13 @@ func TestStockCommandReadsEvents(t *testing.T) {
 		{[]string{"stream", "get", "ROUTE", "--last-for", "out.uralsib.normal.00000040.normal"}, []string{cyrillic}},
 		{[]string{"stream", "get", "EVENTS", "--last-for", "in.batch"}, []string{cyrillic, "application/cloudevents-batch+json"}},
 		{[]string{"sub", "--stream", "EVENTS", "--all", "--count", "1"}, []string{cyrillic, "in.00000040.URAL"}},
-		{[]string{"micro", "ls"}, []string{"vestnik"}},
+		{[]string{"micro", "ls"}, []string{"vestnik", "terminal"}},
+		{[]string{"req", "cmd.00000040.GET_STATUS", "CIM"}, []string{"Устройство готово к работе", "<result code='0'"}},
+		{[]string{"req", "cmd.00000040.GET_CIM_NOTETYPES", `{"id":"n","params":["CIM.CashCode2"]}`}, []string{`"note_types"`, `"id":"n"`}},
+		{[]string{"req", "cmd.00000040.RESET", ""}, []string{"code='103'", "Nats-Service-Error-Code: 103"}},
+		{[]string{"micro", "info", "terminal"}, []string{"GET_STATUS", "cmd.00000040.GET_STATUS", "00000040"}},
+		{[]string{"micro", "stats", "terminal"}, []string{"GET_STATUS", "RESET"}},
+		{[]string{"stream", "get", "AUDIT", "--last-for", "audit.00000040.cmd"}, []string{`"kind":"refused"`, `"code":103`}},
 	} {
 		out := nats(c.args...)
 		for _, want := range c.want {

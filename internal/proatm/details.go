@@ -40,7 +40,7 @@ func Details(body []byte) *command.Data {
 	e, err := parseElement(src)
 	switch {
 	case err != nil:
-		d.keep(strings.ToValidUTF8(src, "\uFFFD"))
+		d.keep(src)
 	case !e.only("code", "status", "source", "description", "id", "param") || !e.bare():
 		d.children(e)
 		d.Other = nil

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -238,6 +239,12 @@ var elementNames = map[string][]string{
 	"device": {"serial_no", "firmware_version"}, "serial_no": {"value"}, "firmware_version": {"value"},
 }
 
+// attrNames are the attributes that they have.
+var attrNames = map[string][]string{
+	"status": {"device_name"}, "component": {"name", "code", "description"}, "CimNoteTypes": {"device_name"}, "NoteType": {"id"},
+	"version": {"product_id"}, "device": {"class", "model"}, "serial_no": {"type"}, "firmware_version": {"type"},
+}
+
 func drawElements(t *rapid.T, depth int, around ...string) string {
 	parent := strings.Join(around, "")
 	known := elementNames[parent]
@@ -249,10 +256,10 @@ func drawElements(t *rapid.T, depth int, around ...string) string {
 		if depth == 5 || len(known) == 0 && rapid.IntRange(0, 5).Draw(t, "inside") > 0 {
 			break
 		}
-		name := rapid.SampledFrom(append([]string{"odd"}, known...)).Draw(t, "name")
+		name := rapid.SampledFrom(slices.Concat([]string{"odd"}, known, known, known)).Draw(t, "name")
 		b.WriteString("<" + name)
-		for _, attr := range []string{"name", "code", "description", "device_name", "id", "type", "product_id", "class", "model", "odd"} {
-			if rapid.IntRange(0, 2).Draw(t, attr) > 0 {
+		for _, attr := range append([]string{"odd"}, attrNames[name]...) {
+			if (rapid.IntRange(0, 9).Draw(t, attr) == 0) == (attr == "odd") {
 				b.WriteString(" " + attr + "='" + rapid.SampledFrom([]string{"1", "x", "", "70000"}).Draw(t, "attr") + "'")
 			}
 		}
@@ -302,6 +309,20 @@ func keys(of reflect.Type, got map[string]bool) {
 			keys(f.Type, got)
 		case tag != "-":
 			got[tag] = true
+		}
+	}
+}
+
+// XML 1.0: references, CDATA, and a line end is one character.
+func TestCharacters(t *testing.T) {
+	t.Parallel()
+	for raw, want := range map[string]string{
+		"": "", " a ": " a ", "a\r\nb\rc\nd": "a\nb\nc\nd", "&#13;&#xA;&lt;&amp;&#x416;": "\r\n<&Ж",
+		"<![CDATA[ &lt;\r\n]] ]]>": " &lt;\n]] ", "&&": "", "&nbsp;": "",
+	} {
+		got, err := characters(raw)
+		if got != want || (err != nil) != (raw != "" && want == "") {
+			t.Errorf("%q: %q, %v, want %q", raw, got, err, want)
 		}
 	}
 }

@@ -57,7 +57,7 @@ type Executed struct {
 	Params    []command.Param `json:"params,omitempty"`
 	Codes     []code.Code     `json:"codes"`           // one per command_result
 	Texts     []string        `json:"descriptions"`    // theirs
-	State     string          `json:"state"`           // the terminal's, after it
+	State     State           `json:"state"`           // the terminal's, after it
 	Fault     AnswerFault     `json:"fault,omitempty"` // that the answer has
 }
 
@@ -196,7 +196,9 @@ func (a *Application) serveConn(ctx context.Context, conn net.Conn) {
 	conn.SetReadDeadline(time.Now().Add(frameTime))
 	h, body, err := frame.Read(conn, a.opt.Order, frame.MaxBody)
 	switch {
-	case errors.Is(err, frame.ErrEmpty), errors.Is(err, frame.ErrTruncated) && h.Name()[0] >= ' ':
+	case !validSignature(h.Name()): // no frame, or no terminal's: a TLS hello
+		return
+	case errors.Is(err, frame.ErrEmpty), errors.Is(err, frame.ErrTruncated):
 		frame.Write(conn, a.opt.Order, h.Name(), appendAnswer(nil, "", failure(code.BadSize, "")))
 		return
 	case err != nil:
@@ -277,7 +279,7 @@ func (a *Application) executeAll(m *taken, signature string, commands []command.
 	for _, c := range commands {
 		replies := a.execute(m.unit, c, &m.after)
 		e := Executed{Time: a.opt.Now(), ATM: m.unit.atm, Signature: signature, ID: c.ID, Name: c.Name, Params: c.Params,
-			State: m.unit.state.String(), Fault: m.fault}
+			State: m.unit.state, Fault: m.fault}
 		for _, r := range replies {
 			e.Codes, e.Texts = append(e.Codes, r.code), append(e.Texts, r.text)
 			a.counts.Codes[r.code]++

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"vestnik/internal/command"
 	"vestnik/internal/frame"
 	"vestnik/internal/proatm"
 )
@@ -127,6 +128,16 @@ func (b ApplicationBehaviour) Validate() error {
 	for _, name := range b.Missing {
 		if _, _, ok := device(name, nil); !ok {
 			return fmt.Errorf("there is no device %q that could be missing", name)
+		}
+	}
+	for _, class := range b.ResetFails {
+		if services[class] == nil {
+			return fmt.Errorf("there is no device %q whose RESET could fail", class)
+		}
+	}
+	for _, name := range b.FaultFor {
+		if !command.Known(name) {
+			return fmt.Errorf("there is no command %q whose answer could be at fault", name)
 		}
 	}
 	return nil

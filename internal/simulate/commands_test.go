@@ -210,6 +210,9 @@ func TestRepeatedResults(t *testing.T) {
 	if r := send(resultOf(t40, "7", "a"), 503); r.Repeat || r.Changed || r.Confirmed {
 		t.Errorf("%+v", r)
 	}
+	if r := send(resultOf(t40, "7", "c"), 503); r.Repeat || !r.Changed || r.Confirmed {
+		t.Errorf("%+v", r)
+	}
 	p.ChangePosts(func(b *Behaviour) { b.Outage = false })
 	var spaced bytes.Buffer
 	if err := json.Indent(&spaced, []byte(resultOf(t40, "7", "a")), "", " "); err != nil {
@@ -224,7 +227,7 @@ func TestRepeatedResults(t *testing.T) {
 	if r := send(resultOf(t40, "7", "b"), 200); !r.Repeat || !r.Changed {
 		t.Errorf("%+v", r)
 	}
-	if n := p.Counts().Commands; n.Results != 1 || n.Repeats != 2 || n.Changed != 1 || n.Posts != 4 {
+	if n := p.Counts().Commands; n.Results != 1 || n.Repeats != 2 || n.Changed != 2 || n.Posts != 5 {
 		t.Errorf("%+v", n)
 	}
 	queue(t, p, t40, Order{ID: 7, Name: "REBOOT"}) // the id is free again
@@ -290,7 +293,7 @@ func TestHangingPollsAndPosts(t *testing.T) {
 	until(t, "the commands come to that", func() bool { return p.Counts().Polls == 1 && len(p.Results()) == 1 })
 	select {
 	case s := <-done:
-		t.Errorf("answered %d", s)
+		t.Fatalf("answered %d", s)
 	default:
 	}
 	p.Change(func(b *Behaviour) { b.Hang = false })

@@ -1,7 +1,8 @@
 // Package simulate is the world outside Vestnik, for demos, for tests and for
 // whoever installs it: a terminal that sends the manual's events
-// ([Terminal], [Send]), and the two monitoring systems that receive them
-// ([Uralsib], [Proxima]). All of them have settable faults. SPEC 7, last clause.
+// ([Terminal], [Send]), the application on it that takes commands ([Application]),
+// and the two monitoring systems that receive the events ([Uralsib], [Proxima]). All
+// of them have settable faults. SPEC 7, last clause.
 //
 // # Terminal
 //
@@ -10,6 +11,26 @@
 // Terminal sends is decided by Options.Seed alone, per connection; only the
 // times come from the clock. It keeps the order of its events: the next one
 // goes out when the one before it was answered.
+//
+// # Terminal application
+//
+// An Application answers all eight commands, one message per connection, as the
+// manual's examples do; what stands inside its results are the files of answers/. It
+// keeps a state per terminal: in service (waiting for a client, or serving one), out
+// of service, rebooting; its devices, and the notes in its cassettes. Nothing of it
+// changes by itself: the same commands get the same bytes until a command, a method
+// or an option changes something.
+//
+//   - A command is executed and recorded (OnCommand, Executed) before it is answered,
+//     whatever fault the answer has.
+//   - What follows a command begins after its answer and takes its course in the order
+//     of the commands, per terminal. It is told as events through the terminal port,
+//     also in order; an event is sent again until it is answered for good.
+//   - REBOOT closes the listener of an application with a number of its own. One that
+//     takes any number goes on for the other terminals, and closes the connections of
+//     the one that reboots without an answer.
+//   - Where the manual gives no code for an error it is 152 to 155, and an answer that
+//     does not fit into a frame is code 108 without results.
 //
 // # Monitoring systems
 //
@@ -29,9 +50,15 @@
 //     must contain the string Monitoring (several values are separated by
 //     commas), or GO_IN_SERVICE and GO_OUT_OF_SERVICE have no effect;
 //   - MSG_SIGNATURE: URAL for «УРАЛСИБ», JSON for ПроКСИМА; it must be one of
-//     the configured terminal.signatures;
+//     the configured terminal.signatures. Commands that did not come in a frame go
+//     to ProATM with the edge's own MSG_SIGNATURE (default the first configured):
+//     set both to the same;
 //   - [HKEY_LOCAL_MACHINE\SOFTWARE\FS365\Monitoring\<system>\<event>]: a value
 //     per field of the event, with #MACRO# in it, as in templates/events.txt.
 //
-// Events are then sent to terminal.listen, by default 127.0.0.1:3333.
+// Events are then sent to terminal.listen, by default 127.0.0.1:3333. Commands come
+// from the edge to terminal.application: set it to the address where ProATM takes
+// commands (the simulator's default is 127.0.0.1:3334), and terminal.byte_order to the
+// order of its frames. The atm of the edge must be the terminal's own number, or
+// ProATM refuses its commands.
 package simulate

@@ -43,12 +43,13 @@ func (a *Application) begin(ctx context.Context, ln net.Listener) <-chan error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.running, a.addr, a.failed = ctx, ln.Addr(), make(chan error, 1)
-	for _, u := range a.units { // left from a Serve before
+	for _, u := range a.units { // left from a Serve before, or made before the first
 		a.revive(u)
-		u.rebooting = false
-		if u.state == StateStarting {
+		a.sendOutbox(u)
+		if u.rebooting = false; u.state == StateStarting {
 			a.set(u, StateWaiting)
 		}
+		a.watchClient(u)
 	}
 	if a.absent > 0 {
 		ln.Close()

@@ -12,11 +12,12 @@ import (
 	"vestnik/internal/proatm"
 )
 
-// follow begins what follows an answer: its events, then its courses.
+// follow begins what follows an answer: its events, then its courses. A terminal that
+// went down meanwhile has forgotten them.
 func (a *Application) follow(m taken) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if m.unit == nil {
+	if m.unit == nil || m.life.Err() != nil {
 		return
 	}
 	for _, n := range m.after.notes {
@@ -26,9 +27,9 @@ func (a *Application) follow(m taken) {
 }
 
 // tell has an event sent, behind those of this terminal that still wait; mu is held.
-// Outside of Serve, and without Events, nothing is told.
+// Outside of Serve it waits; without Events nothing is told.
 func (a *Application) tell(u *unit, template string, set map[string]string) {
-	if a.running == nil || a.opt.Events == "" {
+	if a.opt.Events == "" {
 		return
 	}
 	u.events++
@@ -37,9 +38,13 @@ func (a *Application) tell(u *unit, template string, set map[string]string) {
 	attrs := a.opt.template(template).expandWith(Moment{u.atm, a.opt.Now()}, rng, set)
 	u.outbox = append(u.outbox, Sent{Terminal: u.atm, Number: u.events, Template: template,
 		Signature: a.opt.Signature, Attrs: attrs, Body: proatm.Event(attrs)})
-	if !u.sending {
+	a.sendOutbox(u)
+}
+
+// sendOutbox has a terminal's events sent; mu is held.
+func (a *Application) sendOutbox(u *unit) {
+	if ctx := a.running; ctx != nil && !u.sending && len(u.outbox) > 0 {
 		u.sending = true
-		ctx := a.running
 		a.wg.Go(func() { a.sendAll(ctx, u) })
 	}
 }
@@ -70,7 +75,8 @@ func unitDispensed(unit string) bool {
 	return strings.Contains(unit, billCassette) && dispensedPattern.MatchString(unit)
 }
 
-// sendAll sends a terminal's events in order until none waits.
+// sendAll sends a terminal's events in order until none waits. Those that wait at
+// Serve's end are lost, as a simulator keeps nothing.
 func (a *Application) sendAll(ctx context.Context, u *unit) {
 	for {
 		a.mu.Lock()

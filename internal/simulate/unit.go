@@ -38,6 +38,24 @@ func (s State) String() string {
 	return "«неизвестное состояние»"
 }
 
+// stateWords are the states in JSON.
+var stateWords = map[State]string{StateStarting: "starting", StateOperator: "operator", StateOutOfService: "out of service",
+	StateWaiting: "waiting", StateServing: "serving", StateStopping: "stopping"}
+
+// MarshalText gives the English word.
+func (s State) MarshalText() ([]byte, error) { return []byte(stateWords[s]), nil }
+
+// UnmarshalText reads it.
+func (s *State) UnmarshalText(text []byte) error {
+	for state, word := range stateWords {
+		if word == string(text) {
+			*s = state
+			return nil
+		}
+	}
+	return fmt.Errorf("unknown state %q", text)
+}
+
 // idle: REBOOT, RESET and GET_CASH_UNIT_INFO are synchronous in these states only.
 func (s State) idle() bool { return s == StateWaiting || s == StateOutOfService }
 
@@ -47,6 +65,7 @@ type unit struct {
 	state   State
 	changed chan struct{} // closed when the state changes
 
+	client    bool            // of ApplicationOptions.Client is still there
 	rebooting bool            // a REBOOT was taken and is not over
 	life      context.Context // ends when it goes down
 	end       context.CancelFunc
@@ -75,11 +94,21 @@ func (a *Application) unit(atm string) *unit {
 	u.cdm, _ = cdmUnits(0)
 	a.units[atm] = u
 	a.revive(u)
-	if left := a.opt.Client - time.Since(a.begun); a.running != nil && left > 0 {
-		u.state = StateServing
-		a.wg.Go(func() { a.clientLeaves(a.running, u, left) })
+	if a.clientLeft() > 0 {
+		u.state, u.client = StateServing, true
+		a.watchClient(u)
 	}
 	return u
+}
+
+// clientLeft is how long the client of the start is still served.
+func (a *Application) clientLeft() time.Duration { return a.opt.Client - time.Since(a.begun) }
+
+// watchClient has the client go in time; mu is held. Outside of Serve it waits for it.
+func (a *Application) watchClient(u *unit) {
+	if ctx := a.running; ctx != nil && u.client {
+		a.wg.Go(func() { a.clientLeaves(ctx, u) })
+	}
 }
 
 // revive begins a life of the unit; mu is held.
@@ -92,13 +121,13 @@ func (a *Application) revive(u *unit) {
 	u.down = false
 }
 
-func (a *Application) clientLeaves(ctx context.Context, u *unit, after time.Duration) {
-	if pause(ctx, after) != nil {
+func (a *Application) clientLeaves(ctx context.Context, u *unit) {
+	if pause(ctx, a.clientLeft()) != nil {
 		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if u.state == StateServing {
+	if u.client {
 		a.enter(u, StateWaiting)
 	}
 }
@@ -116,7 +145,7 @@ func (a *Application) enter(u *unit, s State) {
 
 // set changes the state in silence; mu is held.
 func (a *Application) set(u *unit, s State) {
-	u.state = s
+	u.state, u.client = s, false
 	close(u.changed)
 	u.changed = make(chan struct{})
 }
@@ -175,7 +204,7 @@ func (a *Application) awaitIdle(ctx context.Context, u *unit, limit time.Duratio
 // goTo is the course of GO_IN_SERVICE and GO_OUT_OF_SERVICE.
 func (a *Application) goTo(u *unit, name string, s State) course {
 	return func(ctx context.Context) {
-		if a.awaitIdle(ctx, u, 0) != nil || pause(ctx, a.opt.Step) != nil {
+		if a.ready(ctx, u, name) != nil || pause(ctx, a.opt.Step) != nil {
 			return
 		}
 		a.mu.Lock()
@@ -185,15 +214,20 @@ func (a *Application) goTo(u *unit, name string, s State) course {
 	}
 }
 
+// ready waits for the client to go, and tells that a command waits.
+func (a *Application) ready(ctx context.Context, u *unit, name string) error {
+	a.mu.Lock()
+	if !u.state.idle() {
+		a.tellCommand(u, fmt.Sprintf("Команда %s ожидает готовности терминала", name))
+	}
+	a.mu.Unlock()
+	return a.awaitIdle(ctx, u, 0)
+}
+
 // whenIdle is the course of a command that has to wait for the client to go.
 func (a *Application) whenIdle(u *unit, name string, then func()) course {
 	return func(ctx context.Context) {
-		a.mu.Lock()
-		if !u.state.idle() {
-			a.tellCommand(u, fmt.Sprintf("Команда %s ожидает готовности терминала", name))
-		}
-		a.mu.Unlock()
-		if a.awaitIdle(ctx, u, 0) != nil {
+		if a.ready(ctx, u, name) != nil {
 			return
 		}
 		a.mu.Lock()

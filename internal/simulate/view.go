@@ -142,7 +142,8 @@ func (v *View) line(at time.Time, terminal, severity, device, answer, message, n
 
 func (v *View) severity(s string) string {
 	text := fmt.Sprintf("%-8s", shown(s, 8))
-	colors := map[string]string{"critical": "31", "warning": "33", "normal": "32"}
+	colors := map[string]string{"critical": "31", "warning": "33", "normal": "32",
+		"command": "36", "failed": "31"}
 	if c := colors[s]; v.Color && c != "" {
 		return "\x1b[" + c + "m" + text + "\x1b[0m"
 	}
@@ -181,15 +182,17 @@ func (v *View) Command(e Executed) {
 	for _, p := range e.Params {
 		text += " " + p.Value
 	}
-	var notes []string
+	kind, notes := "command", ""
 	for i, c := range e.Codes {
-		notes = append(notes, fmt.Sprintf("%d %s", c, e.Texts[i]))
+		if c != 0 {
+			kind = "failed"
+		}
+		notes += fmt.Sprintf("; %d %s", c, e.Texts[i])
 	}
-	shown := strings.Join(notes, "; ")
-	if e.Fault != "" {
-		shown = "[fault " + string(e.Fault) + "] " + shown
+	if notes = strings.TrimPrefix(notes, "; "); e.Fault != "" {
+		notes = "[fault " + string(e.Fault) + "] " + notes
 	}
-	v.line(e.Time, e.ATM, "command", "", "id "+e.ID, text, shown)
+	v.line(e.Time, e.ATM, kind, "", "id "+e.ID, text, notes)
 }
 
 // Application shows the summary of an Application.

@@ -1,0 +1,261 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/spf13/cobra"
+
+	"vestnik/internal/audit"
+	"vestnik/internal/code"
+	"vestnik/internal/command"
+	"vestnik/internal/config"
+	"vestnik/streams"
+)
+
+type auditFlags struct {
+	terminal, name, way, id string
+	since, until            string
+	code, limit             int
+	failed, follow, json    bool
+
+	from, to time.Time
+	byCode   bool
+}
+
+// auditCommand shows the record of commands (SPEC 7).
+func auditCommand() *cobra.Command {
+	var f auditFlags
+	cmd := &cobra.Command{
+		Use:   "audit",
+		Short: "Show the record of commands: who sent what to which terminal, and what came of it",
+		Long: `Audit lists commands, the newest last: when, to which terminal, by which way in, who
+sent it, the command, its id, the code of its result, how long it took and the result's
+text. Commands that were refused or answered from memory are there, too.
+
+--since and --until take a span before now (24h, 7d), a day (2026-11-28; --until means
+its end), or an RFC 3339 time. With --follow it goes on and prints commands as their
+results are recorded. With --json it prints a line per command (docs/commands.md).`,
+		Example: `  vestnik audit
+  vestnik audit --terminal 40 --since 24h --failed
+  vestnik audit --name REBOOT --way proxima --since 2026-11-28
+  vestnik audit --id 1007 --json
+  vestnik audit --code 109 --limit 0
+  vestnik audit --follow`,
+		Args: cobra.NoArgs,
+	}
+	fl := cmd.Flags()
+	fl.StringVar(&f.terminal, "terminal", "", "only commands to the terminal with this `NUMBER`")
+	fl.StringVar(&f.since, "since", "", "only commands since this `TIME`")
+	fl.StringVar(&f.until, "until", "", "only commands before this `TIME`")
+	fl.StringVar(&f.name, "name", "", "only commands with this `NAME`")
+	fl.StringVar(&f.way, "way", "", "only commands by this `WAY` in: "+strings.Join(command.Ways, ", "))
+	fl.IntVar(&f.code, "code", 0, "only commands with a result of this `CODE`")
+	fl.BoolVar(&f.failed, "failed", false, "only commands that did not end with code 0")
+	fl.StringVar(&f.id, "id", "", "only commands with this `ID`")
+	fl.IntVar(&f.limit, "limit", 0, fmt.Sprintf("the newest commands, so many at most, 0 = no limit (default of the table: %d)", tableRows))
+	fl.BoolVar(&f.follow, "follow", false, "go on, until interrupted")
+	fl.BoolVar(&f.json, "json", false, "print a line of JSON per command")
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		if err := f.complete(cmd, time.Now()); err != nil {
+			return usageError(cmd, err)
+		}
+		return nil
+	}
+	cmd.RunE = linked(func(ctx context.Context, cmd *cobra.Command, l *link, _ []string) error {
+		err := f.run(ctx, l, cmd.OutOrStdout())
+		if f.follow && cmd.Context().Err() != nil {
+			return nil // that is how following ends
+		}
+		return err
+	})
+	return cmd
+}
+
+func (f *auditFlags) complete(cmd *cobra.Command, now time.Time) (err error) {
+	f.byCode = cmd.Flags().Changed("code")
+	if f.terminal != "" {
+		if f.terminal, err = terminalNumber(f.terminal); err != nil {
+			return err
+		}
+	}
+	if f.way != "" && !slices.Contains(command.Ways, f.way) {
+		return fmt.Errorf("unknown way %q, known are %s", f.way, strings.Join(command.Ways, ", "))
+	}
+	if f.from, err = pointInTime("--since", f.since, now, false); err != nil {
+		return err
+	}
+	if f.to, err = pointInTime("--until", f.until, now, true); err != nil {
+		return err
+	}
+	switch {
+	case !f.to.IsZero() && f.follow:
+		return errors.New("--follow has no end: leave --until out")
+	case !f.to.IsZero() && !f.from.Before(f.to):
+		return fmt.Errorf("--since %s is not before --until %s", f.since, f.until)
+	case f.limit < 0:
+		return fmt.Errorf("limit %d: want 0 or more", f.limit)
+	}
+	if !f.json && !cmd.Flags().Changed("limit") {
+		f.limit = tableRows
+	}
+	return nil
+}
+
+// pointInTime reads a span before now, a day, or an RFC 3339 time; "" = none. A day's end
+// is the beginning of the next one.
+func pointInTime(flag, s string, now time.Time, end bool) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	if d, ok := config.ParseDuration(s); ok {
+		return now.Add(-d), nil
+	}
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return t, nil
+	}
+	day, err := time.ParseInLocation(time.DateOnly, s, time.Local)
+	if err != nil {
+		return day, fmt.Errorf("%s %q: want a span before now such as 24h or 7d, a day such as 2026-11-28, or a time such as 2026-11-28T10:00:00Z", flag, s)
+	}
+	if end {
+		day = day.AddDate(0, 0, 1)
+	}
+	return day, nil
+}
+
+// wants tells whether a row is to be shown.
+func (f *auditFlags) wants(r *audit.Row, now time.Time) bool {
+	switch {
+	case r.Time.Before(f.from), !f.to.IsZero() && !r.Time.Before(f.to):
+		return false
+	case f.name != "" && r.Command.Name != f.name, f.way != "" && r.Way != f.way, f.id != "" && r.Command.ID != f.id:
+		return false
+	case f.byCode && !r.Has(code.Code(f.code)), f.failed && !r.Failed() && !forgotten(r, now):
+		return false
+	}
+	return true
+}
+
+// forgotten tells whether a command is open longer than any can run: the edge was killed
+// and has not started since.
+func forgotten(r *audit.Row, now time.Time) bool {
+	return r.State == audit.StateOpen && now.Sub(r.Time) > time.Minute
+}
+
+// run prints what is there and, if it is to follow, what comes.
+func (f *auditFlags) run(ctx context.Context, l *link, out io.Writer) error {
+	found, err := f.search(ctx, l)
+	if err != nil {
+		return err
+	}
+	p := auditPrinter{auditFlags: f, out: out, page: newPage(out)}
+	if err := p.list(found); err != nil {
+		return err
+	}
+	if !f.follow {
+		return nil
+	}
+	from := streams.From{Seq: found.last + 1, Subjects: f.subjects()}
+	return streams.Follow(ctx, l.js, streams.Audit, from, func(m jetstream.Msg) error {
+		for _, row := range found.add(m) {
+			if row.State == audit.StateOpen || !f.wants(row, time.Now()) {
+				continue
+			}
+			if err := p.row(row); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (f *auditFlags) subjects() []string {
+	if f.terminal != "" {
+		return []string{streams.AuditCmd(f.terminal)}
+	}
+	return []string{streams.AuditCmds}
+}
+
+// findings are the rows of a part of AUDIT.
+type findings struct {
+	audit.Trail
+	last  uint64       // where the part ends
+	rows  []*audit.Row // wanted, the oldest first
+	more  int          // wanted and not among rows, as far as read
+	older bool         // there may be more before the part
+}
+
+func (fs *findings) add(m jetstream.Msg) []*audit.Row {
+	var r audit.Record
+	if json.Unmarshal(m.Data(), &r) != nil {
+		return nil // written by nobody of us
+	}
+	terminal := strings.Split(m.Subject(), ".")[1] // the subjects have three tokens
+	return fs.Add(terminal, r)
+}
+
+// searchMargin is how far the clock of who wrote a record may be from that of the store.
+const searchMargin = time.Hour
+
+// search finds the newest commands that are wanted. It reads backwards, ever longer
+// parts, for AUDIT may be long, and the connection slow.
+func (f *auditFlags) search(ctx context.Context, l *link) (*findings, error) {
+	s, err := l.js.Stream(ctx, streams.Audit)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, fmt.Errorf("no record of commands (stream %s) at %s: has an edge run there, and is it of a version with commands?", streams.Audit, l.server)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look up %s: %w", streams.Audit, err)
+	}
+	state := s.CachedInfo().State
+	for part := uint64(8*f.limit + 1024); ; part *= 4 {
+		from := state.FirstSeq
+		if f.limit > 0 && state.LastSeq > from+part {
+			from = state.LastSeq - part
+		}
+		found, oldest, err := f.look(ctx, l, from, state.LastSeq)
+		if err != nil {
+			return nil, err
+		}
+		tooOld := !oldest.IsZero() && oldest.Before(f.from.Add(-searchMargin))
+		if from == state.FirstSeq || len(found.rows) == f.limit || tooOld {
+			found.older = from > state.FirstSeq && !tooOld
+			return found, nil
+		}
+	}
+}
+
+// look reads AUDIT from a place on. oldest is when the first message of the part was stored.
+func (f *auditFlags) look(ctx context.Context, l *link, from, last uint64) (found *findings, oldest time.Time, err error) {
+	found = &findings{last: last}
+	var all []*audit.Row
+	err = streams.Scan(ctx, l.js, streams.Audit, streams.From{Seq: from, Subjects: f.subjects()}, func(m jetstream.Msg) error {
+		if meta, err := m.Metadata(); err == nil && oldest.IsZero() {
+			oldest = meta.Timestamp
+		}
+		found.last = max(found.last, streams.Seq(m))
+		for _, row := range found.add(m) {
+			if row.State != audit.StateDone { // those have been told at their begin
+				all = append(all, row)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, oldest, fmt.Errorf("read %s: %w", streams.Audit, err)
+	}
+	now := time.Now()
+	found.rows = slices.DeleteFunc(all, func(r *audit.Row) bool { return !f.wants(r, now) })
+	if n := len(found.rows); f.limit > 0 && n > f.limit {
+		found.more, found.rows = n-f.limit, found.rows[n-f.limit:]
+	}
+	return found, oldest, nil
+}
