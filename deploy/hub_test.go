@@ -130,10 +130,12 @@ func terminalOf(t *testing.T, file, atm string) *broker.Server {
 		t.Fatal(err)
 	}
 	answer := micro.HandlerFunc(func(r micro.Request) {
-		_ = r.Respond([]byte(atm + " " + r.Headers().Get("Nats-Request-Info")))
+		_ = r.Respond([]byte(atm + " " + streams.CmdAccount(r.Subject())))
 	})
-	if err := svc.AddEndpoint("GET_STATUS", answer, micro.WithEndpointSubject(streams.Cmd(atm, "GET_STATUS"))); err != nil {
-		t.Fatal(err)
+	for _, subject := range []string{streams.Cmd(atm, "GET_STATUS"), streams.CmdAs(atm)} {
+		if err := svc.AddEndpoint("GET_STATUS", answer, micro.WithEndpointSubject(subject)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if _, err := nc.Subscribe("ctl.>", func(m *nats.Msg) { _ = m.Respond(nil) }); err != nil {
 		t.Fatal(err)
@@ -165,7 +167,7 @@ func TestHub(t *testing.T) {
 			for range 200 { // each by the one that it names
 				for _, atm := range []string{"00000040", "00000041"} {
 					got := ask(bank, streams.Cmd(atm, "GET_STATUS"))
-					if !strings.HasPrefix(got, atm) || name == ServerTLS && !strings.Contains(got, `"acc":"HUB"`) {
+					if want := map[string]string{Server: atm + " ", ServerTLS: atm + " HUB"}[name]; got != want {
 						t.Fatalf("%s: %s", atm, got)
 					}
 				}
@@ -198,7 +200,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 func reachesNoMore(t *testing.T, bank *nats.Conn) {
 	t.Helper()
 	for _, subject := range []string{"cmd.00000042.GET_STATUS", "ctl.edge.status", "ctl.edge.stop", "$JS.API.INFO", "$JS.edge-00000040.API.INFO",
-		"$JS.edge-00000040.API.STREAM.LIST", "guard.WHOLE", "guard.STREAM.CREATE.ROUTE", "in.00000040.URAL", "$KV.CONTROL.all"} {
+		"$JS.edge-00000040.API.STREAM.LIST", "as.HUB.cmd.00000040.GET_STATUS", "as.OPERATOR.cmd.00000040.GET_STATUS", "guard.WHOLE", "guard.STREAM.CREATE.ROUTE", "in.00000040.URAL", "$KV.CONTROL.all"} {
 		if _, err := bank.Request(subject, nil, 500*time.Millisecond); !errors.Is(err, nats.ErrNoResponders) {
 			t.Errorf("%s: %v, want no responders", subject, err)
 		}

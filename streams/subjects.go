@@ -92,6 +92,18 @@ func Ctl(program, verb string) string { return "ctl." + token(program) + "." + t
 // Cmd is the subject of a command to a terminal: the micro service `terminal` answers.
 func Cmd(terminal, name string) string { return "cmd." + Terminal(terminal) + "." + token(name) }
 
+// CmdAs matches the commands to a terminal of programs that have accounts: nats.conf maps
+// their cmd.<T>.<NAME> to as.<account>.cmd.<T>.<NAME>, so that the account is known and not
+// to be forged. CmdAccount is that account, "" where there is none.
+func CmdAs(terminal string) string { return "as.*.cmd." + Terminal(terminal) + ".*" }
+
+func CmdAccount(subject string) string {
+	if p := strings.Split(subject, "."); len(p) == 5 && p[0] == "as" && p[2] == "cmd" {
+		return p[1]
+	}
+	return ""
+}
+
 // CmdAll matches all commands to a terminal.
 func CmdAll(terminal string) string { return "cmd." + Terminal(terminal) + ".*" }
 

@@ -65,28 +65,25 @@ func (d desk) Execute(ctx context.Context, m command.Message) command.Answer { r
 // serve lets terminals answer by the edge's own micro service until the test ends.
 func (h *hall) serve(answer desk, atms ...string) {
 	h.t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	h.t.Cleanup(func() { cancel(); wg.Wait() })
 	nc, err := h.server.Connect("edges")
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	h.t.Cleanup(nc.Close)
 	for _, atm := range atms {
-		c := control.Commands{ATM: atm, Version: "1.0.0", Log: zerolog.Nop(), Dropped: func(context.Context, command.Message, string) {},
+		door, err := control.OpenCommands(nc, control.Commands{ATM: atm, Version: "1.0.0", Log: zerolog.Nop(),
+			Dropped: func(context.Context, command.Message, string) { h.t.Error("a command wants no answer") },
 			Executor: desk(func(ctx context.Context, m command.Message) command.Answer {
 				m.ATM = atm
 				h.mu.Lock()
 				h.asked = append(h.asked, m)
 				h.mu.Unlock()
 				return answer(ctx, m)
-			})}
-		door, err := control.OpenCommands(nc, c)
+			})})
 		if err != nil {
 			h.t.Fatal(err)
 		}
-		wg.Go(func() { _ = door.Run(ctx) }) // returns nil
+		h.t.Cleanup(door.Close)
 	}
 }
 

@@ -19,7 +19,7 @@ var mustDeny = []string{"in.>", "rt.>", "out.>", "done.>", "audit.>"}
 
 // alsoDenied is added to every link: what belongs to this edge alone, and what all
 // edges of a hub would answer at once.
-var alsoDenied = []string{"mark.>", "guard.>", "ctl.>", "$KV.CONTROL.>", "$KV.COMMANDS.>", "$JS.EVENT.>"}
+var alsoDenied = []string{"mark.>", "guard.>", "ctl.>", "as.>", "$KV.CONTROL.>", "$KV.COMMANDS.>", "$JS.EVENT.>"}
 
 // checkLeafs refuses links to a hub by which the two stores would mix, or the hub's
 // commands would not arrive. What is wrong comes back as FILE:LINE:COL: message, a line

@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -72,11 +71,16 @@ func (d *Door) open() (err error) {
 		if command.Acts(name) {
 			kind = "acts"
 		}
-		e := &endpoint{Door: d, name: name}
+		e := &endpoint{Door: d}
 		err := d.service.AddEndpoint(name, e, micro.WithEndpointSubject(streams.Cmd(d.ATM, name)), micro.WithEndpointMetadata(map[string]string{"kind": kind}))
 		if err != nil {
 			return err
 		}
+	}
+	// The commands of programs with accounts come by one more.
+	as := &endpoint{Door: d}
+	if err := d.service.AddEndpoint("FROM_ACCOUNTS", as, micro.WithEndpointSubject(streams.CmdAs(d.ATM)), micro.WithEndpointMetadata(map[string]string{"kind": "any"})); err != nil {
+		return err
 	}
 	// What no endpoint has is answered too: unknown command. The queue has another name
 	// than the endpoints', or it would take a share of theirs.
@@ -111,10 +115,12 @@ type request struct {
 	data           []byte
 }
 
-// endpoint is one command's.
+// name is that of the command.
+func (r request) name() string { return r.subject[strings.LastIndexByte(r.subject, '.')+1:] }
+
+// endpoint is one command's, or that of all that come from other accounts.
 type endpoint struct {
 	*Door
-	name string
 	open atomic.Int64 // requests that are not answered yet
 }
 
@@ -130,7 +136,7 @@ func (e *endpoint) Handle(r micro.Request) {
 	answers, gone := make(chan reply), make(chan struct{})
 	alone := e.open.Add(1) == 1
 	e.running.Go(func() {
-		a := e.answer(e.name, in)
+		a := e.answer(in)
 		e.open.Add(-1)
 		select {
 		case answers <- a:
@@ -154,13 +160,11 @@ func (e *endpoint) Handle(r micro.Request) {
 
 // answerUnknown answers what is no command.
 func (d *Door) answerUnknown(m *nats.Msg) {
-	name := m.Subject[strings.LastIndexByte(m.Subject, '.')+1:]
-	if command.Known(name) {
+	in := request{m.Subject, m.Reply, m.Header, m.Data}
+	if command.Known(in.name()) {
 		return // an endpoint has it
 	}
-	d.running.Go(func() {
-		d.answer(name, request{m.Subject, m.Reply, m.Header, m.Data}).publish(d.nc, m.Reply)
-	})
+	d.running.Go(func() { d.answer(in).publish(d.nc, in.reply) })
 }
 
 // reply is an answer as it goes over the wire; the zero reply is none.
@@ -191,8 +195,8 @@ func (r reply) publish(nc *nats.Conn, to string) {
 }
 
 // answer does a request.
-func (d *Door) answer(name string, in request) reply {
-	cmd, asJSON, bad := parsePayload(name, in.data)
+func (d *Door) answer(in request) reply {
+	cmd, asJSON, bad := parsePayload(in.name(), in.data)
 	m := command.Message{Origin: originOf(in), Commands: []command.Command{cmd}}
 	m.Resume, _ = time.Parse(time.RFC3339Nano, in.header.Get(streams.HeaderResume)) // zero: absent
 	if why := undeliverable(in.reply); why != "" {
@@ -243,23 +247,17 @@ func ownError(a command.Answer) code.Code {
 	return code.OK
 }
 
-// originOf is who asks, as far as it is known. In an account of his own the server says
-// who he is, and nobody else can: an import with share: true.
+// originOf is who asks: the account, where he has one of his own, which the request's
+// subject tells, and what he says of himself. The server's header Nats-Request-Info
+// proves nothing: who writes NATS by hand ends a line with LF alone, or the header with an
+// empty line, and has his own read in its place.
 func originOf(in request) command.Origin {
 	o := command.Origin{Way: command.WayNATS, Who: in.header.Get(streams.HeaderWho)}
 	if way := in.header.Get(streams.HeaderWay); way == command.WayProxima || way == command.WayVestnik {
 		o.Way = way
 	}
-	var client struct {
-		Account string `json:"acc"`
-		User    string `json:"user"`
-		Host    string `json:"host"`
-	}
-	if strings.HasPrefix(in.reply, "_R_.") && json.Unmarshal([]byte(in.header.Get("Nats-Request-Info")), &client) == nil {
-		if client.Account != "" {
-			o.Who = strings.TrimSuffix(client.Account+": "+o.Who, ": ")
-		}
-		o.Remote = client.Host
+	if account := streams.CmdAccount(in.subject); account != "" {
+		o.Who = strings.TrimSuffix(account+": "+o.Who, ": ")
 	}
 	return o
 }

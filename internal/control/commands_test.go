@@ -257,7 +257,7 @@ func TestDiscovery(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if info.Version != "1.2.3" || info.Metadata["atm"] != "00000040" || len(info.Endpoints) != len(command.Names) {
+	if info.Version != "1.2.3" || info.Metadata["atm"] != "00000040" || len(info.Endpoints) != len(command.Names)+1 {
 		t.Errorf("%+v", info)
 	}
 	for _, e := range stats.Endpoints {
@@ -268,7 +268,8 @@ func TestDiscovery(t *testing.T) {
 	}
 }
 
-// Who asks is what the message says; where the server says it, that counts.
+// Who asks is what the message says; an account is what nats.conf says by the subject,
+// and nothing that a header says.
 func TestOrigins(t *testing.T) {
 	nc, _ := connect(t)
 	e, _ := serveCommands(t, nc)
@@ -279,6 +280,18 @@ func TestOrigins(t *testing.T) {
 	ask(t, nc, "GET_STATUS", "CIM", streams.HeaderWay, "vestnik", streams.HeaderWho, "olga@desk", "Nats-Request-Info", `{"acc":"FORGED"}`)
 	if o := e.last().Origin; o != (command.Origin{Way: "vestnik", Who: "olga@desk"}) {
 		t.Errorf("%+v", o)
+	}
+	for subject, want := range map[string]string{"as.OPERATOR.cmd.00000040.GET_STATUS": "OPERATOR: olga@desk", "as.HUB.cmd.00000040.NOTHING": "HUB: olga@desk"} {
+		m, err := nc.RequestMsg(&nats.Msg{Subject: subject, Data: []byte("CIM"), Header: nats.Header{streams.HeaderWho: {"olga@desk"}, "Nats-Request-Info": {`{"acc":"FORGED"}`}}}, time.Second)
+		if err != nil || len(m.Data) == 0 {
+			t.Fatal(err)
+		}
+		if got := e.last(); got.Origin != (command.Origin{Way: "nats", Who: want}) || !strings.HasSuffix(subject, "."+got.Commands[0].Name) {
+			t.Errorf("%s: %+v", subject, got)
+		}
+	}
+	if m, err := nc.Request("as.HUB.cmd.00000041.GET_STATUS", nil, time.Second); !errors.Is(err, nats.ErrNoResponders) {
+		t.Errorf("another terminal: %v, %v", m, err)
 	}
 	ask(t, nc, "GET_STATUS", "CIM", streams.HeaderWay, "frame", streams.HeaderResume, "2026-11-28T10:00:00.5Z")
 	if m := e.last(); m.Origin.Way != "nats" || m.Resume.UnixMilli() != 1795860000500 {

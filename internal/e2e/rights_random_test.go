@@ -20,11 +20,13 @@ var (
 	randomVerbs = []string{"STREAM.INFO", "STREAM.PURGE", "STREAM.DELETE", "STREAM.UPDATE", "STREAM.CREATE", "STREAM.MSG.GET", "STREAM.MSG.DELETE",
 		"STREAM.NAMES", "STREAM.SNAPSHOT", "CONSUMER.CREATE", "CONSUMER.DURABLE.CREATE", "CONSUMER.DELETE", "CONSUMER.INFO", "CONSUMER.NAMES",
 		"CONSUMER.MSG.NEXT", "CONSUMER.RESET", "CONSUMER.UNPIN", "DIRECT.GET", "ACCOUNT.PURGE", "META.LEADER.STEPDOWN"}
-	randomStreams = []string{"EVENTS", "ROUTE", "DONE", "KV_CONTROL", "SPY", "*"}
-	randomTails   = []string{"", ".spy", ".spy.>", ".spy.out.uralsib.>", ".spy.out.proxima.>", ".spy.done.uralsib.>", ".spy.in.>", ".mark.uralsib", ".done.proxima.batch", ".*"}
+	randomStreams = []string{"EVENTS", "ROUTE", "DONE", "AUDIT", "KV_CONTROL", "KV_COMMANDS", "SPY", "*"}
+	randomTails   = []string{"", ".spy", ".spy.>", ".spy.out.uralsib.>", ".spy.out.proxima.>", ".spy.done.uralsib.>", ".spy.in.>", ".mark.uralsib", ".done.proxima.batch",
+		".spy.audit.>", ".spy.$KV.COMMANDS.proxima.>", ".audit.00000040.cmd", ".*"}
 	randomTargets = []string{"in.00000040.URAL", "in.batch", "out.proxima.high.00000040.normal", "out.uralsib.high.00000040.normal", "rt.rules", "rt.held.x",
 		"done.proxima.batch", "mark.uralsib", "$KV.CONTROL.all", apiPrefix + "$KV.CONTROL.all", "ctl.edge.stop", "ctl.router.stop",
-		"$JS.API.STREAM.PURGE.EVENTS", apiPrefix + "STREAM.DELETE.ROUTE", "guard.STREAM.CREATE.ROUTE", "guard.STREAM.UPDATE.DONE", "_R_.abc", "cmd.00000040.REBOOT"}
+		"$JS.API.STREAM.PURGE.EVENTS", apiPrefix + "STREAM.DELETE.ROUTE", "guard.STREAM.CREATE.ROUTE", "guard.STREAM.UPDATE.DONE", "_R_.abc", "cmd.00000040.REBOOT",
+		"cmd.00000040.GET_STATUS", "as.OPERATOR.cmd.00000040.REBOOT", "audit.00000040.cmd", "audit.00000040.mark", "twin.00000040", "$KV.COMMANDS.proxima.00000040.7"}
 )
 
 func pick(r *rand.Rand, list []string) string { return list[r.IntN(len(list))] }

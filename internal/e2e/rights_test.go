@@ -24,7 +24,10 @@ const apiPrefix = "vestnik.API."
 // An act is what somebody tries; body "" = empty.
 type act struct{ subject, body string }
 
-var storedIn = []string{streams.Events, streams.Route, streams.Done, "KV_" + streams.Control}
+var storedIn = []string{streams.Events, streams.Route, streams.Done, streams.Audit, "KV_" + streams.Control, polledIn}
+
+// polledIn is read by nobody but the sink that polls.
+const polledIn = "KV_" + streams.Polled
 
 // forbidden are acts that nobody but the edge may do, by every name that a request has.
 func forbidden() []act {
@@ -47,7 +50,26 @@ func forbidden() []act {
 			act{prefix + "STREAM.NAMES", ""}, act{prefix + "INFO", ""}, act{prefix + "SERVER.REMOVE", "{}"})
 	}
 	return append(list, act{"in.00000040.URAL", exampleEvent}, act{"in.batch", "[]"}, act{"$SYS.REQ.SERVER.PING", ""},
-		act{"$SYS.REQ.ACCOUNT.VESTNIK.CONNZ", ""}, act{"$KV.CONTROL.all", `{"since":"2026-01-01T00:00:00Z"}`})
+		act{"$SYS.REQ.ACCOUNT.VESTNIK.CONNZ", ""}, act{"$KV.CONTROL.all", `{"since":"2026-01-01T00:00:00Z"}`},
+		act{"audit.00000040.cmd", `{"kind":"begin"}`}, act{"audit.00000040.mark", "{}"}, act{"audit.x", ""},
+		act{"$KV.COMMANDS.uralsib.00000040.7", "{}"}, act{"$KV.COMMANDS.proxima", "{}"}, act{"twin.00000040", "{}"}, act{"as.OPERATOR.cmd.00000040.REBOOT", ""}, act{"as.HUB.cmd.00000040.REBOOT", ""})
+}
+
+// commands are acts that commands, and what is known of them, are about.
+func commands() []act {
+	return []act{{"cmd.00000040.GET_STATUS", "CIM"}, {"cmd.00000040.REBOOT", ""}, {"cmd.00000041.REBOOT", ""}, {"cmd.00000040.NOTHING", ""},
+		{"$SRV.PING", ""}, {"$SRV.INFO.terminal", ""}, {"$SRV.STATS.terminal", ""}}
+}
+
+// polled are acts on the polled commands.
+func polled() []act {
+	return []act{{"$KV.COMMANDS.proxima.00000040.7", "{}"}, {apiPrefix + "$KV.COMMANDS.proxima.00000040.7", "{}"}, reading(polledIn, ">"), reading(polledIn, "$KV.COMMANDS.proxima.>"),
+		{apiPrefix + "STREAM.INFO." + polledIn, ""}, {apiPrefix + "DIRECT.GET." + polledIn, `{"seq":1}`}}
+}
+
+// audited are acts that read the record of commands.
+func audited() []act {
+	return []act{reading("AUDIT", ">"), reading("AUDIT", "audit.>"), {apiPrefix + "STREAM.INFO.AUDIT", ""}, {apiPrefix + "DIRECT.GET.AUDIT", `{"seq":1}`}}
 }
 
 // pushing makes a consumer that has the broker publish to a subject of the maker's choice.
@@ -89,6 +111,12 @@ func sinkMayNot(self, other string) []act {
 	acts = each(acts, stops...)
 	acts = append(acts, reading("ROUTE", "out."+other+".>"), reading("ROUTE", "out.>"), reading("ROUTE", ">"), reading("ROUTE", "rt.>"),
 		reading("DONE", "done."+other+".>"), reading("DONE", ">"), reading("EVENTS", ">"), reading("EVENTS", "in.>"))
+	if acts = append(acts, audited()...); self == "proxima" { // it brings commands
+		acts = append(acts, commands()[4:]...)
+		acts = append(acts, reading(polledIn, ">"), reading(polledIn, "$KV.CONTROL.>"))
+	} else {
+		acts = append(append(acts, commands()...), polled()...)
+	}
 	for _, s := range storedIn {
 		acts = append(acts, act{apiPrefix + "DIRECT.GET." + s, `{"seq":1}`}, act{"$JS.API.DIRECT.GET." + s, `{"seq":1}`})
 	}
@@ -110,19 +138,20 @@ func mayNot() map[string][]act {
 	mends := func(a act) bool { return a.subject == apiPrefix+"STREAM.MSG.DELETE.ROUTE" }
 	router := each(slices.DeleteFunc(forbidden(), mends), "done.uralsib.00000040", "done.uralsib.batch", "done.proxima.batch", apiPrefix+"$KV.CONTROL.all",
 		"ctl.edge.stop", "ctl.sink-uralsib.stop", "ctl.edge.status")
-	for _, s := range []string{streams.Events, streams.Route, streams.Done, "KV_CONTROL"} {
-		if s == "KV_CONTROL" {
+	for _, s := range storedIn {
+		if s == "KV_CONTROL" || s == streams.Audit || s == polledIn {
 			router = append(router, act{apiPrefix + "STREAM.PURGE." + s, ""})
 		}
 		router = append(router, act{"$JS.API.STREAM.PURGE." + s, ""}, act{streams.Guard + "STREAM.PURGE." + s, ""})
 	}
-	look := each(append(forbidden(), purges()...), "out.uralsib.high.00000040.normal", "rt.rules", "done.uralsib.batch", "mark.uralsib")
+	router = append(append(append(router, commands()...), audited()...), polled()...)
+	look := each(append(append(forbidden(), polled()...), purges()...), "out.uralsib.high.00000040.normal", "rt.rules", "done.uralsib.batch", "mark.uralsib")
 	return map[string][]act{
 		"sink-uralsib": sinkMayNot("uralsib", "proxima"),
 		"sink-proxima": sinkMayNot("proxima", "uralsib"),
 		"router":       router,
 		"operator":     look,
-		"observer":     each(each(slices.Clone(look), stops...), apiPrefix+"$KV.CONTROL.all"),
+		"observer":     append(each(each(slices.Clone(look), stops...), apiPrefix+"$KV.CONTROL.all"), commands()...),
 	}
 }
 
@@ -283,7 +312,7 @@ func (s *secured) eavesdrop() {
 	var mu sync.Mutex
 	for role := range mayNot() {
 		nc, _ := s.must(role)
-		for _, subject := range []string{">", "in.>", "out.>", "done.>", "rt.>", "$JS.>", "$KV.>", "cmd.>", "ctl.>", "guard.>", "_R_.>"} {
+		for _, subject := range []string{">", "in.>", "out.>", "done.>", "rt.>", "$JS.>", "$KV.>", "cmd.>", "as.>", "audit.>", "twin.>", "ctl.>", "guard.>", "_R_.>"} {
 			if _, err := nc.Subscribe(subject, func(m *nats.Msg) {
 				mu.Lock()
 				defer mu.Unlock()
@@ -297,6 +326,10 @@ func (s *secured) eavesdrop() {
 		}
 	}
 	s.accept("URAL", exampleEvent)
+	nc, _ := s.must("operator")
+	if m, err := nc.Request(streams.Cmd("40", "GET_STATUS"), []byte("CIM"), time.Minute); err != nil || !strings.Contains(string(m.Data), "code='7'") {
+		s.t.Errorf("a command while all is paused: %v", err)
+	}
 	eventually(s.t, time.Minute, say("the event routed"), func() bool {
 		return strings.Count(s.vestnik("queue", "--json"), `"state":"pending"`) == 44
 	})
@@ -310,23 +343,31 @@ func (s *secured) eavesdrop() {
 // store is every message of the store, but the keeper's marks.
 func (s *secured) store() []string {
 	s.t.Helper()
-	_, js := s.must("operator")
-	own := wrap(s, "operator", js)
-	defer js.Conn().Close()
 	var list []string
 	for _, name := range storedIn {
+		role := "operator"
+		if name == polledIn {
+			role = "sink-proxima"
+		}
+		nc, js := s.must(role)
+		own := wrap(s, role, js)
 		st, err := own.Stream(s.t.Context(), name)
 		if err != nil {
 			s.t.Fatal(err)
 		}
 		cfg := st.CachedInfo().Config
 		list = append(list, fmt.Sprintf("%s %v %d %v", name, cfg.Subjects, cfg.MaxBytes, cfg.Discard))
-		err = streams.Scan(context.WithoutCancel(s.t.Context()), own, name, streams.From{}, func(m jetstream.Msg) error {
-			if !strings.HasPrefix(m.Subject(), "mark.") {
+		var from streams.From
+		if name == polledIn {
+			from.Subjects = []string{"$KV.COMMANDS.proxima.>"}
+		}
+		err = streams.Scan(context.WithoutCancel(s.t.Context()), own, name, from, func(m jetstream.Msg) error {
+			if !strings.HasPrefix(m.Subject(), "mark.") && m.Subject() != streams.AuditMark("40") {
 				list = append(list, fmt.Sprintf("%s %d %s %x", name, streams.Seq(m), m.Subject(), sha256.Sum256(m.Data())))
 			}
 			return nil
 		})
+		nc.Close()
 		if err != nil {
 			s.t.Fatal(err)
 		}

@@ -21,20 +21,25 @@ import (
 type secured struct {
 	*site
 	tls string // address of the terminal port with TLS
+	app *simulate.Application
 }
 
 // newSecured changes what init has written in addresses only, and the rules.
 func newSecured(t *testing.T, o settings) *secured {
 	t.Helper()
-	s := &secured{&site{t: t, dir: t.TempDir(), terminal: freeAddr(t), nats: freeAddr(t), processes: map[string]*process{}}, freeAddr(t)}
-	s.uralsib, s.proxima = simulate.NewUralsib(simulate.UralsibOptions{}), simulate.NewProxima(simulate.ProximaOptions{})
+	s := &secured{&site{t: t, dir: t.TempDir(), terminal: freeAddr(t), nats: freeAddr(t), processes: map[string]*process{}}, freeAddr(t), nil}
+	s.uralsib, s.proxima = simulate.NewUralsib(simulate.UralsibOptions{}), simulate.NewProxima(simulate.ProximaOptions{PollWait: 20 * time.Second})
+	var setting string
+	s.app, setting = application(t, quick())
 	if _, stderr, code := run(t, nil, program("vestnik"), "init", "--tls", s.dir); code != 0 {
 		t.Fatalf("init --tls: exit %d\n%s", code, stderr)
 	}
 	o.Uralsib = cmpOr(o.Uralsib, serve(t, s.uralsib.Serve)+"/monitor")
-	o.Proxima = cmpOr(o.Proxima, serve(t, s.proxima.Serve)+"/events")
+	proxima := serve(t, s.proxima.Serve)
+	o.Proxima = cmpOr(o.Proxima, proxima+"/events")
 	s.edit("vestnik.conf", "127.0.0.1:3333", s.terminal, "0.0.0.0:3335", s.tls, "127.0.0.1:4222", s.nats,
 		"http://127.0.0.1:8081/monitor", o.Uralsib, "http://127.0.0.1:8082/events", o.Proxima,
+		"http://127.0.0.1:8082/commands", proxima+"/commands", `application: "127.0.0.1:3334"`, setting,
 		"#events_bytes: 0", "events_bytes: 1GB", "#level: info", "level: debug", "#retry_min: \"1s\"", "retry_min: \"50ms\"",
 		"#aside_min: \"1m\"", "aside_min: \"200ms\"", "URAL: [uralsib]", "URAL: [uralsib, proxima]")
 	s.edit("nats.conf", "127.0.0.1:4222", s.nats)

@@ -68,3 +68,14 @@ func BenchmarkManyAttributes(b *testing.B) {
 		}
 	}
 }
+
+// What an answer in JSON costs beside one in XML: three cassettes and sixteen notes.
+func BenchmarkAnswerJSON(b *testing.B) {
+	a := readFile(b, "testdata/answers/get_cash_unit_info.xml")
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := AnswerJSON(a); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -41,6 +41,12 @@
 // status is about to be written; if the connection breaks in that moment, the
 // sender's next copy counts as a repeat, which at-least-once delivery allows.
 //
+// Proxima also has commands for terminals (Proxima.Order): it gives them to polls until
+// their results are posted, and holds both against the OpenAPI file in package schema.
+// A result of an id that it never gave is answered 409 and not 404, which a sink takes
+// for an outage (SPEC 4). Two different results of one command are counted as Changed:
+// it was executed twice.
+//
 // # The real ProATM
 //
 // To let the real terminal application take the simulator's place, set in the
