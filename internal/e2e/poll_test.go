@@ -79,7 +79,7 @@ func TestPolledCommands(t *testing.T) {
 			}
 			eventually(t, 30*time.Second, say("nine results"), func() bool { return len(polledResults(t, s)) == 9 })
 			got := polledResults(t, s)
-			if r := got[`"1"`].Results; len(r) != 2 || *r[0].Param != "CIM" || *r[1].Param != "ProATM" {
+			if r := got[`"1"`].Results; len(r) != 2 || r[0].Data == nil || *r[0].Param != "CIM" || *r[1].Param != "ProATM" {
 				t.Errorf("GET_STATUS: %+v", got[`"1"`])
 			}
 			for id, a := range got {

@@ -3,9 +3,15 @@ package poll
 import (
 	"context"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"io"
+	"log"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -755,4 +761,27 @@ func TestPausedFromTheStart(t *testing.T) {
 	if err := p.Run(ctx); err != nil || w.bank.polls() != 0 {
 		t.Errorf("%v, %d polls", err, w.bank.polls())
 	}
+}
+
+// RemoteCommandsUrl may be https, with an authority of the bank's own.
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.bank.serve(t.Context(), rw, r) }))
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	t.Cleanup(func() { srv.CloseClientConnections(); srv.Close() })
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.bank.give(order3(`1`, "REBOOT"))
+	at := func(o *Options) { o.URL = srv.URL + "/commands?key=secret" }
+	p := w.run(at)
+	waitFor(t, "an outage", func() bool {
+		o := p.Stats().PollOutage
+		return o != nil && strings.Contains(o.Error, "bad certificate")
+	})
+	p.stop()
+	w.run(at, func(o *Options) { o.CA = ca })
+	w.waitPosted(`1`)
 }
