@@ -505,7 +505,7 @@ func TestCommandYes(t *testing.T) {
 			t.Errorf("%s --yes: %s", name, out)
 		}
 	}
-	if out, _ := h.wants(true, "command REBOOT --terminals "+one); !strings.Contains(out, "1 terminals: 1 ok") {
+	if out, _ := h.wants(true, "command REBOOT --terminals "+one); !strings.Contains(out, "1 terminal: 1 ok") {
 		t.Error(out)
 	}
 }

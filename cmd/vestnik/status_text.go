@@ -8,6 +8,7 @@ import (
 
 	"vestnik/internal/app"
 	"vestnik/internal/ledger"
+	"vestnik/internal/poll"
 	"vestnik/internal/scrub"
 	"vestnik/streams"
 )
@@ -119,7 +120,23 @@ func (p programStatus) sinkText(now time.Time) string {
 	default:
 		list = append(list, fmt.Sprintf("%d delivered, %d in flight", k.Delivered, k.InFlight))
 	}
+	if c := p.sink.Commands; c != nil {
+		list = append(list, polledText(*c, now))
+	}
 	return strings.Join(list, ", ")
+}
+
+// polledText is how the commands stand that a sink polls.
+func polledText(c poll.Stats, now time.Time) string {
+	switch {
+	case c.Journal != "":
+		return "POLLED COMMANDS CANNOT BE RECORDED: " + c.Journal
+	case c.PollOutage != nil:
+		return fmt.Sprintf("COMMANDS CANNOT BE POLLED for %s: %s", ageText(c.PollOutage.Since, now), c.PollOutage.Error)
+	case c.PostOutage != nil:
+		return fmt.Sprintf("%d RESULTS OF COMMANDS CANNOT BE POSTED for %s: %s", c.Unposted, ageText(c.PostOutage.Since, now), c.PostOutage.Error)
+	}
+	return fmt.Sprintf("%d commands polled, %d without a result, %d results not posted", c.Received, c.Waiting, c.Unposted)
 }
 
 func since(p app.Program, now time.Time) string {

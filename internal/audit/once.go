@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -85,6 +86,9 @@ func (o *Once) Execute(ctx context.Context, m command.Message) command.Answer {
 		if err := o.begin(ctx, t); err != nil {
 			a := o.notStored(m, err)
 			o.settle(t, a)
+			if !errors.Is(err, errClosed) { // the record may be there all the same
+				o.end(ctx, t, a, 0)
+			}
 			return a
 		}
 		a = o.execute(ctx, t)

@@ -79,7 +79,7 @@ func TestPolledCommands(t *testing.T) {
 			}
 			eventually(t, 30*time.Second, say("nine results"), func() bool { return len(polledResults(t, s)) == 9 })
 			got := polledResults(t, s)
-			if r := got[`"1"`].Results; len(r) != 2 || *r[0].Param != "CIM" || *r[1].Param != "ProATM" {
+			if r := got[`"1"`].Results; len(r) != 2 || r[0].Data == nil || *r[0].Param != "CIM" || *r[1].Param != "ProATM" {
 				t.Errorf("GET_STATUS: %+v", got[`"1"`])
 			}
 			for id, a := range got {
@@ -190,4 +190,41 @@ func TestPolledCommandsPause(t *testing.T) {
 	}
 	vestnik("resume")
 	eventually(t, 20*time.Second, say("the result after the pause"), func() bool { return len(polledResults(t, s)) == 2 })
+}
+
+// With the shipped rights: sink-proxima has no JetStream of its own, and polls, journals,
+// commands and posts all the same; a result outlives its kill.
+func TestPolledCommandsWithRights(t *testing.T) {
+	t.Parallel()
+	_, setting := application(t, simulate.ApplicationOptions{})
+	proxima := simulate.NewProxima(simulate.ProximaOptions{PollWait: 20 * time.Second})
+	url := serve(t, proxima.Serve)
+	s := newSecured(t, settings{Proxima: url + "/events"})
+	s.proxima = proxima
+	s.edit("vestnik.conf", "http://127.0.0.1:8082/commands", url+"/commands", `application: "127.0.0.1:3334"`, setting)
+	proxima.ChangePosts(func(b *simulate.Behaviour) { b.Outage = true })
+	order(t, s.site, 1, command.Reset, "CIM")
+	order(t, s.site, 2, command.GetStatus, "CIM")
+	s.start(programs...)
+	eventually(t, 30*time.Second, say("a post that fails"), func() bool { return len(proxima.Results()) >= 2 })
+	p := s.processes["sink-proxima"]
+	p.kill()
+	proxima.ChangePosts(func(b *simulate.Behaviour) { b.Outage = false })
+	s.start("sink-proxima")
+	eventually(t, 30*time.Second, say("both results"), func() bool { return len(polledResults(t, s.site)) == 2 })
+	for id, a := range polledResults(t, s.site) {
+		if !a.OK() {
+			t.Errorf("command %s: %+v", id, a)
+		}
+	}
+	for _, one := range []*process{p, s.processes["sink-proxima"], s.processes["edge"]} {
+		for _, text := range []string{"NATS reports an error", "interrupted", "refused"} {
+			if has, _ := one.log.contains(text); has {
+				t.Errorf("%s logs %q", one.name, text)
+			}
+		}
+	}
+	if c := proxima.Counts().Commands; c.Changed != 0 {
+		t.Errorf("%+v", c)
+	}
 }

@@ -30,19 +30,19 @@ type Options struct {
 	AnswerTimeout time.Duration // of the edge, default 45 s
 	RepeatWindow  time.Duration // an acting command that comes again within it is not executed again; 0 = off
 
-	Retry  sink.Backoff // when the monitoring system is out; default 1 s to 5 min
-	Aside  sink.Backoff // of a result that it refuses; default 1 min to 5 min
-	Again  sink.Backoff // of a command that the edge does not answer; default 200 ms to 5 s
-	Pace   Pace         // of polls that all goes well with
+	Retry sink.Backoff // when the monitoring system is out; default 1 s to 5 min
+	Aside sink.Backoff // of a result that it refuses; default 1 min to 5 min
+	Again sink.Backoff // of a command that the edge does not take or answer; default 200 ms to 5 s
+	Pace  Pace         // of polls while all goes well
+	// Absent is for how long no edge takes a command before it is answered without one;
+	// default 1 min.
 	Absent time.Duration
-	// Absent is after how long without an edge a command is answered without it, default
-	// 1 min. One that may have been handed over and is not answered gets maxSilent tries.
 
 	Now clock.Func // default clock.Now
 	Log zerolog.Logger
 }
 
-// maxSilent times AnswerTimeout without an answer are enough.
+// maxSilent requests that the edge took and did not answer are enough.
 const maxSilent = 5
 
 func (o *Options) defaults() {

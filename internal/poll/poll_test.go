@@ -3,9 +3,15 @@ package poll
 import (
 	"context"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
+	"io"
+	"log"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -293,6 +299,37 @@ func TestServerRepeats(t *testing.T) {
 	})
 }
 
+// A list that was made before a result was posted has its command still: nothing is done
+// again.
+func TestStaleList(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"REBOOT", "GET_DEVICE_INFO"} {
+		w := newWorld(t)
+		hold, settled, stale := make(chan struct{}), make(chan struct{}), order3(`1`, name)
+		w.edge.set(func() { w.edge.execute = func(string, string) bool { <-hold; return true } })
+		w.bank.set(func() {
+			n := 0
+			w.bank.onGet = func(rw http.ResponseWriter) bool {
+				if n++; n == 2 {
+					close(hold)
+					<-settled
+					fmt.Fprint(rw, "[", stale, "]")
+				}
+				return n == 2
+			}
+		})
+		w.bank.give(stale)
+		p := w.run()
+		w.waitState(`1`, posted)
+		waitFor(t, "the record", func() bool { return p.Stats().Unposted == 0 })
+		close(settled)
+		waitFor(t, "the next poll", func() bool { return w.bank.polls() >= 3 })
+		if n, posts := w.edge.executed(`1`), len(w.bank.results(`1`)); n != 1 || posts != 1 || p.Stats().Waiting+p.Stats().Unposted != 0 {
+			t.Errorf("%s: executed %d times, %d posts, %+v", name, n, posts, p.Stats())
+		}
+	}
+}
+
 // A server without long poll is not asked in circles, whatever it answers.
 func TestNoLongPoll(t *testing.T) {
 	t.Parallel()
@@ -427,7 +464,8 @@ func TestPostRefused(t *testing.T) {
 			waitFor(t, "further attempts", func() bool { s := p.Stats(); return s.Refused+s.PostsFailed >= before.Refused+before.PostsFailed+3 })
 			w.bank.give(order3(`4`, "GET_DEVICE_INFO"))
 			w.waitPosted(`4`)
-			if s := p.Stats(); (s.Refused > 0) == (s.PostsFailed > 0) {
+			concernsResult := slices.Contains([]int{400, 404, 405, 409, 410, 422}, status)
+			if s := p.Stats(); (s.Refused > 0) != concernsResult || (s.PostsFailed > 0) == concernsResult {
 				t.Errorf("%+v", s)
 			}
 			mended.Store(true)
@@ -445,10 +483,12 @@ func TestPause(t *testing.T) {
 	w := newWorld(t)
 	hold := make(chan struct{})
 	w.edge.set(func() { w.edge.execute = func(string, string) bool { <-hold; return true } })
-	p := w.run()
+	w.bank.set(func() { w.bank.hold = time.Hour })
+	p := w.run(func(o *Options) { o.PollWait = time.Hour })
 	waitFor(t, "the first poll", func() bool { return w.bank.polls() == 1 })
 	p.SetPaused(true)
 	p.SetPaused(true)
+	waitFor(t, "the poll given up", func() bool { return len(p.slots) == 0 })
 	w.bank.give(order3(`0`, "GET_DEVICE_INFO"))
 	if n := w.bank.polls(); n != 1 || !p.Stats().Paused || p.Stats().Received != 0 {
 		t.Errorf("%d polls, %+v", n, p.Stats())
@@ -661,7 +701,7 @@ func TestNotRecorded(t *testing.T) {
 	}
 	w.bank.give(order3(`1`, "REBOOT"))
 	waitFor(t, "the failure", func() bool { return p.Stats().Journal != "" })
-	if n := w.bank.polls(); n != 1 || w.edge.executed(`1`) != 0 {
+	if n := w.bank.polls(); n != 1 || w.edge.executed(`1`) != 0 || p.Stats().PollOutage != nil { // the bank is not to blame
 		t.Errorf("%d polls, %d executions of what is not recorded", n, w.edge.executed(`1`))
 	}
 	if _, err := w.js.UpdateStream(t.Context(), cfg); err != nil {
@@ -721,4 +761,27 @@ func TestPausedFromTheStart(t *testing.T) {
 	if err := p.Run(ctx); err != nil || w.bank.polls() != 0 {
 		t.Errorf("%v, %d polls", err, w.bank.polls())
 	}
+}
+
+// RemoteCommandsUrl may be https, with an authority of the bank's own.
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.bank.serve(t.Context(), rw, r) }))
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	t.Cleanup(func() { srv.CloseClientConnections(); srv.Close() })
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.bank.give(order3(`1`, "REBOOT"))
+	at := func(o *Options) { o.URL = srv.URL + "/commands?key=secret" }
+	p := w.run(at)
+	waitFor(t, "an outage", func() bool {
+		o := p.Stats().PollOutage
+		return o != nil && strings.Contains(o.Error, "bad certificate")
+	})
+	p.stop()
+	w.run(at, func(o *Options) { o.CA = ca })
+	w.waitPosted(`1`)
 }
