@@ -196,12 +196,8 @@ func TestPolledCommandsPause(t *testing.T) {
 // commands and posts all the same; a result outlives its kill.
 func TestPolledCommandsWithRights(t *testing.T) {
 	t.Parallel()
-	_, setting := application(t, simulate.ApplicationOptions{})
-	proxima := simulate.NewProxima(simulate.ProximaOptions{PollWait: 20 * time.Second})
-	url := serve(t, proxima.Serve)
-	s := newSecured(t, settings{Proxima: url + "/events"})
-	s.proxima = proxima
-	s.edit("vestnik.conf", "http://127.0.0.1:8082/commands", url+"/commands", `application: "127.0.0.1:3334"`, setting)
+	s := newSecured(t, settings{})
+	proxima := s.proxima
 	proxima.ChangePosts(func(b *simulate.Behaviour) { b.Outage = true })
 	order(t, s.site, 1, command.Reset, "CIM")
 	order(t, s.site, 2, command.GetStatus, "CIM")
