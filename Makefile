@@ -39,6 +39,10 @@ disk: ## disk full, EIO, failing fsyncs, long: ROUNDS=26, SEED=… repeats a run
 power: ## power cuts, 20 rounds each: ROUNDS=…, SEED=… repeats a run
 	VESTNIK_LONG=1 VESTNIK_ROUNDS=$$ROUNDS VESTNIK_SEED=$$SEED go test -count=1 -timeout 60m -v -run PowerCut ./internal/e2e
 
+commands: ## commands killed and cut between journal and answer, long: ROUNDS=400, SEED=… repeats a run
+	VESTNIK_ROUNDS=$${ROUNDS:-400} VESTNIK_SEED=$$SEED go test -count=1 -timeout 60m -v -run 'TestCommandKill9|TestPolledCommandsSurviveKills' ./internal/e2e
+	VESTNIK_LONG=1 VESTNIK_ROUNDS=$$ROUNDS VESTNIK_SEED=$$SEED go test -count=1 -timeout 60m -v -run TestCommandPowerCut ./internal/e2e
+
 outage: ## a sink down for a whole minute
 	VESTNIK_LONG=1 go test -count=1 -v -run SinkDown ./internal/e2e
 

@@ -70,11 +70,11 @@ accounts {
   EDGES {
     users: [
       { user: t40, password: p40, permissions {
-        publish { allow: ["evt.00000040.>", "evtlast.00000040.>", "twin.00000040", "_R_.>"] }
-        subscribe { allow: ["cmd.00000040.>", "twin.00000040", "_INBOX.00000040.>", "$SRV.>"] } } }
+        publish { allow: ["twin.00000040", "_R_.>"] }
+        subscribe { allow: ["cmd.00000040.>", "twin.00000040", "$SRV.>"] } } }
       { user: t41, password: p41, permissions {
-        publish { allow: ["evt.00000041.>", "evtlast.00000041.>", "twin.00000041", "_R_.>"] }
-        subscribe { allow: ["cmd.00000041.>", "twin.00000041", "_INBOX.00000041.>", "$SRV.>"] } } }
+        publish { allow: ["twin.00000041", "_R_.>"] }
+        subscribe { allow: ["cmd.00000041.>", "twin.00000041", "$SRV.>"] } } }
     ]
     exports: [ { service: "cmd.>" }, { service: "$SRV.>", response: stream } ]
   }

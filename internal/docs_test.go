@@ -117,3 +117,35 @@ func TestStatesInDocs(t *testing.T) {
 		}
 	}
 }
+
+var testName = regexp.MustCompile("`(Test[A-Za-z0-9]+)`")
+
+// Every test that docs/commands-tests.md names is there.
+func TestTestsOfCommands(t *testing.T) {
+	t.Parallel()
+	there := map[string]bool{}
+	for _, root := range []string{".", "../cmd", "../deploy", "../streams"} {
+		err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)`).FindAllStringSubmatch(string(text), -1) {
+				there[m[1]] = true
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	named := testName.FindAllStringSubmatch(pages(t)[filepath.Join("..", "docs", "commands-tests.md")], -1)
+	if len(named) < 80 {
+		t.Errorf("only %d tests named: is the pattern right?", len(named))
+	}
+	for _, m := range named {
+		if !there[m[1]] {
+			t.Errorf("there is no %s", m[1])
+		}
+	}
+}

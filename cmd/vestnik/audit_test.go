@@ -211,7 +211,7 @@ func TestAuditFollow(t *testing.T) {
 		t.Run(form, func(t *testing.T) {
 			t.Parallel()
 			a := newArchive(t)
-			a.put("40", records[:7]...) // 4 is open
+			a.put("40", records[1], records[4], records[5], records[6], records[3]) // 4 is open
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			out := make(lineWriter, 100)
@@ -230,10 +230,10 @@ func TestAuditFollow(t *testing.T) {
 					t.Fatalf("no line %s", want)
 				}
 			}
-			wants := []string{`"id":"1"`, `"id":"2"`, `"id":"3"`, `"id":"4".*"open"`, `"id":"2".*"repeated"`, `"id":"4".*"done"`}
+			wants := []string{`"id":"1"`, `"id":"2"`, `"id":"4".*"open"`, `"id":"3"`, `"id":"2".*"repeated"`, `"id":"4".*"done"`}
 			if form != "--json" {
 				next("^TIME ")
-				wants = []string{` 1  `, ` 2  `, ` 3  `, ` 4 .*no result`, ` 2 .*repeat of m9`, ` 4  .* 0 .* Готово`}
+				wants = []string{` 1  `, ` 2  `, ` 4 .*no result`, ` 3  `, ` 2 .*repeat of m9`, ` 4  .* 0 .* Готово`}
 			}
 			for _, want := range wants[:4] {
 				next(want)

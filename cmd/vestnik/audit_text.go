@@ -121,5 +121,5 @@ func auditSums(rows []*audit.Row) string {
 			list = append(list, fmt.Sprintf("%d %s", n, what))
 		}
 	}
-	return fmt.Sprintf("%d commands: %s", len(rows), strings.Join(list, ", "))
+	return counted(len(rows), "command") + ": " + strings.Join(list, ", ")
 }

@@ -205,12 +205,19 @@ func sumText(replies []reply) string {
 	for _, s := range states {
 		list = append(list, fmt.Sprintf("%d %s", counts[s], s))
 	}
-	text := fmt.Sprintf("%d terminals: %s", len(replies), strings.Join(list, ", "))
+	text := fmt.Sprintf("%s: %s", counted(len(replies), "terminal"), strings.Join(list, ", "))
 	if len(took) > 0 {
 		slices.Sort(took)
 		text += fmt.Sprintf("; p50 %s, max %s", tookText(took[(len(took)-1)/2]), tookText(took[len(took)-1]))
 	}
 	return text
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // compareStates puts what is well first, codes last and in their order.

@@ -412,6 +412,42 @@ func TestCommandMany(t *testing.T) {
 	}
 }
 
+// As many are asked at once as --parallel says, and no more.
+func TestCommandParallel(t *testing.T) {
+	t.Parallel()
+	h := newHall(t, "")
+	const parallel = 8
+	var mu sync.Mutex
+	running, most := 0, 0
+	full := make(chan struct{})
+	h.serve(func(ctx context.Context, m command.Message) command.Answer {
+		mu.Lock()
+		running++
+		if most = max(most, running); most == parallel && running == parallel {
+			select {
+			case <-full:
+			default:
+				close(full)
+			}
+		}
+		mu.Unlock()
+		select {
+		case <-full:
+		case <-ctx.Done():
+		}
+		mu.Lock()
+		running--
+		mu.Unlock()
+		return done(ctx, m)
+	}, numbers(32)...)
+	out, errs, err := h.try(t.Context(), strings.Join(numbers(32), "\n"), "command", "--terminals", "-", "--parallel", "8", "--timeout", "5s", "GET_DEVICE_INFO")
+	mu.Lock()
+	defer mu.Unlock()
+	if err != nil || most != parallel {
+		t.Errorf("%d at once: %v\n%s%s", most, err, out, errs)
+	}
+}
+
 // mixed is a hall where three terminals answer, each in its way, and two are missing.
 func mixed(t *testing.T) (h *hall, file string) {
 	h = newHall(t, "")
@@ -505,7 +541,7 @@ func TestCommandYes(t *testing.T) {
 			t.Errorf("%s --yes: %s", name, out)
 		}
 	}
-	if out, _ := h.wants(true, "command REBOOT --terminals "+one); !strings.Contains(out, "1 terminals: 1 ok") {
+	if out, _ := h.wants(true, "command REBOOT --terminals "+one); !strings.Contains(out, "1 terminal: 1 ok") {
 		t.Error(out)
 	}
 }

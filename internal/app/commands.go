@@ -65,12 +65,17 @@ func (c *commands) Execute(ctx context.Context, m command.Message) command.Answe
 	begun := time.Now()
 	a := c.Checks.Execute(ctx, m)
 	c.count.add(m, a)
-	c.once.Log.Info().Str("commands", names(m.Commands)).Str("way", m.Origin.Way).Str("who", m.Origin.Who).Str("remote", m.Origin.Remote).
-		Int("code", int(worst(a))).Dur("took", time.Since(begun)).Msg("commands answered")
+	line := c.once.Log.Info().Str("commands", names(m.Commands)).Str("way", m.Origin.Way).Int("code", int(worst(a))).Dur("took", time.Since(begun))
+	for name, value := range map[string]string{"who": m.Origin.Who, "remote": m.Origin.Remote} {
+		if value != "" {
+			line.Str(name, value)
+		}
+	}
+	line.Msg("commands answered")
 	return a
 }
 
-// names are the first commands of a message, for the log.
+// names are the first commands of a message with their ids, for the log.
 func names(list []command.Command) string {
 	const most = 8
 	var b strings.Builder
@@ -80,9 +85,9 @@ func names(list []command.Command) string {
 			break
 		}
 		if i > 0 {
-			b.WriteByte(' ')
+			b.WriteString(", ")
 		}
-		b.WriteString(c.Name)
+		b.WriteString(strings.TrimSpace(code.Cut(c.Name) + " " + code.Cut(c.ID)))
 	}
 	return b.String()
 }

@@ -44,6 +44,7 @@ var (
 	intakeFrames    = health.Counter("intake_frames_total", "Whole frames of a known signature and a good size.")
 	intakeCommands  = health.Counter("intake_commands_total", "Frames that held commands.")
 	commandsDone    = health.Counter("commands_total", "Commands answered, by way in and by the first code of the answer that is not 0.", "way", "code")
+	commandsOff     = health.Gauge("commands_refused", "Whether no command is executed now: paused, or another edge has this terminal's number.")
 	intakeOpen      = health.Gauge("intake_connections", "Connections of terminals now.")
 	intakeAccepted  = health.Counter("intake_connections_total", "Connections of terminals taken.")
 	intakeDisplaced = health.Counter("intake_connections_displaced_total", "Connections closed because the limit was reached and others came.")
@@ -76,6 +77,12 @@ func (s *store) health() health.Part {
 		check("store", health.Ready, s.storeCheck),
 		alive(func() time.Time { return s.journal.Stats().Busy }),
 		check("loss", health.Told, s.damageCheck),
+		check("commands", health.Told, func() (string, bool) {
+			if err := s.commands.refuse(); err != nil {
+				return err.Error(), false
+			}
+			return "are executed", true
+		}),
 	}}
 }
 
@@ -114,6 +121,7 @@ func (s *store) metrics(c *health.Scrape) {
 	s.commands.count.each(func(way string, code code.Code, n int64) {
 		c.Put(commandsDone, float64(n), way, strconv.Itoa(int(code)))
 	})
+	c.Flag(commandsOff, s.commands.refuse() != nil)
 	c.Put(intakeOpen, float64(t.Connections))
 	c.Put(intakeAccepted, float64(t.Accepted))
 	c.Put(intakeDisplaced, float64(t.Displaced))

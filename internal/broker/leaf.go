@@ -10,6 +10,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/nats-io/nats-server/v2/conf"
 	"github.com/nats-io/nats-server/v2/server"
+
+	"vestnik/internal/certs"
 )
 
 // mustDeny are the subjects that no leaf link carries, in either direction: else the
@@ -33,13 +35,13 @@ func checkLeafs(opts *server.Options, file string) error {
 	if len(opts.LeafNode.Remotes) == 0 {
 		return joined(all)
 	}
-	places := remotePlaces(file)
+	blocks := remoteBlocks(file)
 	for i, r := range opts.LeafNode.Remotes {
-		at := file + ":1:1"
-		if i < len(places) {
-			at = places[i]
+		at, wrong := file+":1:1", remoteProblems(opts, r)
+		if i < len(blocks) {
+			at = firstPlace(file, blocks[i])
+			wrong = append(wrong, openSecrets(blocks[i])...)
 		}
-		wrong := remoteProblems(opts, r)
 		if r.LocalAccount != opts.LeafNode.Remotes[0].LocalAccount {
 			wrong = append(wrong, "is bound to another account than the first: one is enough")
 		}
@@ -115,8 +117,8 @@ func linkedName(name string, after *Server) string {
 	return cmp.Or(name, "vestnik-edge") + "-" + uuid.NewString()[:8]
 }
 
-// remotePlaces is where each leaf remote stands in the file, in its order.
-func remotePlaces(file string) (places []string) {
+// remoteBlocks are the leaf remotes as they stand in the file, in its order.
+func remoteBlocks(file string) []any {
 	all, err := conf.ParseFileWithChecks(file)
 	if err != nil {
 		return nil
@@ -127,10 +129,22 @@ func remotePlaces(file string) (places []string) {
 	}
 	block, _ := tokenValue(leafs).(map[string]any)
 	remotes, _ := tokenValue(lookup(block, "remotes")).([]any)
-	for _, r := range remotes {
-		places = append(places, firstPlace(file, r))
+	return remotes
+}
+
+// openSecrets says which file with a remote's secret is not there, or may be read by
+// everybody on this computer.
+func openSecrets(remote any) (list []string) {
+	block, _ := tokenValue(remote).(map[string]any)
+	secure, _ := tokenValue(lookup(block, "tls")).(map[string]any)
+	for _, setting := range []any{lookup(block, "credentials"), lookup(block, "creds"), lookup(secure, "key_file")} {
+		if path, is := tokenValue(setting).(string); is {
+			if err := certs.Private(path); err != nil {
+				list = append(list, "cannot use "+err.Error())
+			}
+		}
 	}
-	return places
+	return list
 }
 
 // firstPlace is where the first setting of a block stands: the parser knows of the block

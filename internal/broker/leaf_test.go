@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -46,6 +48,7 @@ func TestLeafRefused(t *testing.T) {
 		"in the clear":     {domain + remote(`url: "tls://a:secret@hub.example:7422", `+denies), []string{":4:5: leaf remote tls://***@hub.example:7422 needs tls { ca_file"}},
 		"one of several":   {domain + remote(`urls: ["nats://127.0.0.1:7422", "nats://10.0.0.1:7422"], `+denies), []string{"needs tls"}},
 		"with TLS":         {domain + remote(`url: "tls://hub.example:7422", tls { ca_file: "DIR/ca.pem" }, `+denies), nil},
+		"no credentials":   {domain + remote(here+`credentials: "DIR/none.creds", `+denies), []string{":4:5: leaf remote nats://127.0.0.1:7422 cannot use "}},
 		"no account":       {domain + "accounts { V { jetstream: enabled }, H {} }\n" + remote(here+denies), []string{":5:5: leaf remote nats://127.0.0.1:7422 needs account"}},
 		"an account":       {domain + "accounts { V { jetstream: enabled }, H {} }\n" + remote(here+"account: H, "+denies), nil},
 		"two accounts":     {domain + "accounts { V { jetstream: enabled }, H {}, I {} }\n" + strings.Replace(remote(here+"account: H, "+denies), "\n]", ",\n  { "+here+"account: I, "+denies+" }\n]", 1), []string{":6:5: leaf remote nats://127.0.0.1:7422 is bound to another account"}},
@@ -79,6 +82,33 @@ func TestLeafRefused(t *testing.T) {
 				t.Error("the edge starts with it")
 			}
 		})
+	}
+}
+
+// A file with a secret of the link that everybody may read is refused.
+func TestLeafSecrets(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("on Windows the folder's access list decides")
+	}
+	const text = "listen: \"127.0.0.1:-1\"\njetstream { store_dir: data, domain: edge }\nleafnodes { remotes: [ { url: \"nats://127.0.0.1:7422\", "
+	for name, setting := range map[string]string{"server.key": `tls { ca_file: "DIR/ca.pem", cert_file: "DIR/server.pem", key_file: "DIR/server.key" }, `, "a.creds": `credentials: "DIR/a.creds", `} {
+		file := serverFile(t, text+setting+denies+" } ] }\n")
+		secret := filepath.Join(filepath.Dir(file), name)
+		if name == "a.creds" {
+			if err := os.WriteFile(secret, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := Check(file); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := os.Chmod(secret, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := Check(file); err == nil || !strings.Contains(err.Error(), "everybody on this computer may read") || !strings.HasPrefix(err.Error(), file+":3:") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

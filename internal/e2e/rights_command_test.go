@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -233,4 +234,63 @@ func (s *secured) dialNATS(config *tls.Config) (*tls.Conn, *bufio.Reader) {
 		s.t.Fatal(err)
 	}
 	return c, bufio.NewReader(c)
+}
+
+var exampleLine = regexp.MustCompile(`(?m)^( *)#([^ \n]|  )`)
+
+// SPEC 7, 10: with the example for a hub in force beside the shipped rights, the hub's
+// commands are executed and recorded as the hub's, whatever they say of themselves; the
+// main job goes on; nobody is refused anything.
+func TestHubWithRights(t *testing.T) {
+	t.Parallel()
+	h := startHub(t)
+	s := newSecured(t, settings{})
+	text, err := os.ReadFile(s.path("nats.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.write("nats.conf", exampleLine.ReplaceAllString(string(text), "$1$2"))
+	s.edit("nats.conf", "tls://hub.bank.example:7422", fmt.Sprintf("nats-leaf://127.0.0.1:%d", h.link),
+		`credentials: "/etc/vestnik/00000040.creds"`, "", `tls { ca_file: "/etc/vestnik/hub-ca.pem" }`, "")
+	s.start(programs...)
+	nc := h.connect()
+	ask := func(header nats.Header) (string, error) {
+		m, err := nc.RequestMsg(&nats.Msg{Subject: streams.Cmd("40", "GET_STATUS"), Header: header, Data: []byte("CIM")}, 5*time.Second)
+		if err != nil {
+			return "", err
+		}
+		return string(m.Data), nil
+	}
+	eventually(t, 20*time.Second, say("an answer to the hub"), func() bool {
+		got, err := ask(nil)
+		return err == nil && strings.Contains(got, "Устройство готово к работе")
+	})
+	if _, err := ask(nats.Header{streams.HeaderWho: {"olga@hub"}, "Nats-Request-Info": {`{"acc":"OPERATOR"}`}}); err != nil {
+		t.Fatal(err)
+	}
+	var who []string
+	for _, r := range s.record() {
+		if r.Kind == audit.Begin {
+			who = append(who, r.Origin.Who)
+		}
+	}
+	if n := len(who); n < 2 || who[0] != "HUB" || who[n-1] != "HUB: olga@hub" {
+		t.Errorf("who: %q", who)
+	}
+	for _, subject := range append([]string{"ctl.edge.status", "as.OPERATOR.cmd.00000040.GET_STATUS", "as.HUB.cmd.00000040.GET_STATUS"}, storeSubjects()...) {
+		if m, err := nc.Request(subject, nil, time.Second); err == nil {
+			t.Errorf("%s is answered from the hub: %s", subject, m.Data)
+		}
+	}
+	s.accept("URAL", exampleEvent)
+	await(t, s.uralsib.Monitor, 1)
+	await(t, s.proxima.Monitor, 1)
+	s.vestnik("command", "40", "GET_STATUS", "CIM")
+	s.noViolation()
+}
+
+// storeSubjects are requests to the store, and messages of it.
+func storeSubjects() []string {
+	return []string{"$JS.API.STREAM.NAMES", "$JS.edge-00000040.API.STREAM.NAMES", "$JS.edge-00000040.API.STREAM.PURGE.EVENTS", "vestnik.API.STREAM.INFO.EVENTS",
+		"guard.WHOLE", "in.00000040.URAL", "audit.00000040.cmd", "mark.uralsib", "$KV.COMMANDS.proxima.00000040.7"}
 }

@@ -284,6 +284,19 @@ func TestClientFromTheStart(t *testing.T) {
 		"13 Изменено состояние приложения с «обслуживание клиента» на «ожидание клиента»", "IDC Состояние устройства было сброшено [1]")
 }
 
+// The client of the start is not taken for one that came later.
+func TestAnotherClientStays(t *testing.T) {
+	t.Parallel()
+	a := NewApplication(ApplicationOptions{Client: time.Hour})
+	a.SetState("7", StateWaiting)
+	a.SetState("7", StateServing)
+	a.opt.Client = 0
+	a.clientLeaves(t.Context(), a.units["00000007"])
+	if s := a.State("7"); s != StateServing {
+		t.Errorf("state %s", s)
+	}
+}
+
 // Cassettes that empty show in GET_CASH_UNIT_INFO and are told.
 func TestDispense(t *testing.T) {
 	t.Parallel()
