@@ -224,3 +224,47 @@ func TestPolledCommandsWithRights(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 }
+
+// SPEC 7, Once: the reboot that REBOOT causes does not repeat it. Programs are killed
+// after the application has begun it and before it answers.
+func TestPolledRebootOnce(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		dead []string
+		want code.Code
+	}{
+		{[]string{"edge", "sink-proxima"}, code.OutcomeUnknown},
+		{[]string{"edge"}, code.OutcomeUnknown},
+		{[]string{"sink-proxima"}, code.OK},
+	} {
+		t.Run(strings.Join(c.dead, " and "), func(t *testing.T) {
+			t.Parallel()
+			app, setting := application(t, simulate.ApplicationOptions{RebootTime: 100 * time.Millisecond})
+			s := runSite(t, settings{Limits: setting, Commands: true})
+			killed := make(chan struct{})
+			app.OnCommand(func(e simulate.Executed) {
+				select {
+				case <-killed:
+					return
+				default:
+				}
+				for _, name := range c.dead {
+					s.processes[name].kill()
+				}
+				close(killed)
+			})
+			order(t, s, "r", command.Reboot)
+			<-killed
+			s.start(c.dead...)
+			eventually(t, 30*time.Second, say("the result"), func() bool { return len(polledResults(t, s)) == 1 })
+			if r := polledResults(t, s)[`"r"`].Results; len(r) != 1 || r[0].Code != c.want {
+				t.Errorf("result %+v, want code %d", r, c.want)
+			}
+			order(t, s, "s", command.GetDeviceInfo) // behind it nothing is left
+			eventually(t, 30*time.Second, say("the next result"), func() bool { return len(polledResults(t, s)) == 2 })
+			if n := app.Counts().Commands[command.Reboot]; n != 1 {
+				t.Errorf("rebooted %d times", n)
+			}
+		})
+	}
+}
