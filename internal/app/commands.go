@@ -40,7 +40,7 @@ func parallel(maxConnections int) int { return min(256, max(1, maxConnections/2)
 func newCommands(cfg *config.Config, order frame.Order, log zerolog.Logger) *commands {
 	log = log.With().Str("part", "commands").Logger()
 	t := cfg.Terminal
-	c := &commands{journal: audit.NewJournal(cfg.ATM, log)}
+	c := &commands{journal: audit.NewJournal(cfg.ATM, log), count: newCommandCounts()}
 	c.once = &audit.Once{Journal: c.journal, Window: t.RepeatWindow, Now: clock.Now, Log: log,
 		Next: terminal.NewApplication(terminal.ApplicationOptions{Addr: t.Application, ATM: cfg.ATM, Signature: t.MsgSignature, Order: order,
 			ConnectTimeout: t.ConnectTimeout, AnswerTimeout: t.AnswerTimeout, Log: log})}
@@ -107,8 +107,17 @@ func worst(a command.Answer) code.Code {
 
 // commandCounts counts commands by way in and code.
 type commandCounts struct {
-	mu sync.Mutex
+	mu *sync.Mutex
 	by map[wayCode]int64
+}
+
+// newCommandCounts begins with 0 for each way in, so that a rate begins with the first.
+func newCommandCounts() commandCounts {
+	n := commandCounts{mu: new(sync.Mutex), by: map[wayCode]int64{}}
+	for _, way := range command.Ways {
+		n.by[wayCode{way, code.OK}] = 0
+	}
+	return n
 }
 
 type wayCode struct {
@@ -119,9 +128,6 @@ type wayCode struct {
 func (n *commandCounts) add(m command.Message, a command.Answer) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.by == nil {
-		n.by = map[wayCode]int64{}
-	}
 	n.by[wayCode{m.Origin.Way, worst(a)}] += int64(len(m.Commands))
 }
 

@@ -105,12 +105,12 @@ func secrets(t *testing.T, target string) {
 		s.accept("URAL", carded(n, a))
 	}
 	for _, bad := range []string{carded(9, "x") + cards[1], strings.Replace(carded(9, "x"), "<event", "<"+"e"+cards[1], 1),
-		strings.Replace(carded(9, "x"), "atm='40'", "atm='"+cards[1]+"'", 1), strings.Replace(carded(9, "x"), "device=", "devise=", 1),
-		"<monitoring><command name='" + cards[1] + "' id='" + cards[2] + "'/></monitoring>"} {
+		strings.Replace(carded(9, "x"), "atm='40'", "atm='"+cards[1]+"'", 1), strings.Replace(carded(9, "x"), "device=", "devise=", 1)} {
 		if r := s.send("URAL", bad); r.Code == 0 {
 			t.Errorf("taken: %s", bad)
 		}
 	}
+	s.send("URAL", "<monitoring><command name='"+cards[1]+"' id='"+cards[2]+"'/><command name='RESET' id='"+cards[3]+"'><param value='"+cards[2]+"'/></command></monitoring>")
 	if r := s.send(cards[1][:4], "<x/>"); r.Code != 1 {
 		t.Errorf("%+v", r)
 	}
