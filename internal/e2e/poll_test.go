@@ -54,8 +54,8 @@ func polledResults(t *testing.T, s *site) map[string]command.Answer {
 	return got
 }
 
-// SPEC 6: all commands by proxima's polling, through processes; without
-// RemoteMonitoringUrl too, and where the edge hosts the sink.
+// SPEC 6: all commands by proxima's polling, through processes, and where the edge
+// hosts the sink.
 func TestPolledCommands(t *testing.T) {
 	t.Parallel()
 	for name, hosted := range map[string]string{"processes": "", "hosted": "router, uralsib, proxima"} {
