@@ -203,7 +203,7 @@ const markEvery = 500
 // result yet.
 func (o *Once) mark(ctx context.Context) {
 	o.mu.Lock()
-	if o.begun < markEvery || o.writing > 0 || len(o.anew) > 0 {
+	if o.begun < markEvery || o.writing > 0 || len(o.anew) > 0 || o.Journal.owes() {
 		o.mu.Unlock()
 		return
 	}

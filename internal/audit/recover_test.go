@@ -3,6 +3,7 @@ package audit_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -99,4 +100,68 @@ func TestEndTwice(t *testing.T) {
 	d.once.Journal.Open(t.Context(), d.js)
 	d.restart()
 	d.want("0 1=0", 0, "frame", "RESET 1 CIM")
+}
+
+// An end that could not be written is written when the store takes records again, also
+// if it was never closed.
+func TestOwedEnd(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	js := &flaky{JetStream: d.js}
+	d.once.Journal.Open(t.Context(), js)
+	d.app.hold = make(chan struct{})
+	answer := make(chan command.Answer)
+	go func() { answer <- d.send("frame", "RESET 1 CIM") }()
+	for d.app.executed() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	js.lost.Store(1)
+	close(d.app.hold)
+	if a := <-answer; show(a) != "0 1=0" {
+		t.Fatal(show(a))
+	}
+	d.app.hold = nil
+	d.want("0 2=0", 1, "frame", "GET_STATUS 2 CIM") // the store is well again
+	d.once.Journal.Close()                          // a clean stop
+	if k := d.kinds(); strings.Count(k, "end") != 2 {
+		t.Errorf("%s", k)
+	}
+	d.restart()
+	d.want("0 1=0", 0, "frame", "RESET 1 CIM")
+}
+
+// No mark passes a command whose result is owed.
+func TestNoMarkPassesWhatIsOwed(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	js := &flaky{JetStream: d.js}
+	d.once.Journal.Open(t.Context(), js)
+	d.app.hold = make(chan struct{})
+	answer := make(chan command.Answer)
+	go func() { answer <- d.send("frame", "RESET 1 CIM") }()
+	for d.app.executed() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	js.lost.Store(1)
+	close(d.app.hold)
+	<-answer
+	d.app.hold = nil
+	d.passes(d.win)
+	for i := range 600 {
+		d.send("nats", "GET_STATUS "+string(rune('a'+i%26))+" CIM")
+	}
+	d.restart() // a crash
+	ends := map[string]bool{}
+	var begun string
+	for _, r := range d.records() {
+		switch {
+		case r.Kind == "begin" && r.Commands[0].Name == "RESET":
+			begun = r.Message
+		case r.Kind == "end":
+			ends[r.Message] = true
+		}
+	}
+	if !ends[begun] {
+		t.Error("a command has no result, and no start will find it")
+	}
 }
