@@ -165,3 +165,38 @@ func TestNoMarkPassesWhatIsOwed(t *testing.T) {
 		t.Error("a command has no result, and no start will find it")
 	}
 }
+
+// The last order is the same before and after a restart.
+func TestOrderOfAudit(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	js := &flaky{JetStream: d.js}
+	d.once.Journal.Open(t.Context(), js)
+	gate := make(chan struct{})
+	js.slow.Store(&gate)
+	answer := make(chan command.Answer)
+	go func() { answer <- d.send("frame", "RESET 1 CIM") }()
+	for js.slow.Load() != nil {
+		time.Sleep(time.Millisecond)
+	}
+	second := make(chan command.Answer)
+	go func() { second <- d.send("frame", "RESET 2 CDM") }()
+	select {
+	case a := <-second: // before the first is on the disk
+		defer t.Log(show(a))
+		close(gate)
+	case <-time.After(100 * time.Millisecond):
+		close(gate)
+		<-second
+	}
+	<-answer
+	before := d.app.executed()
+	d.send("frame", "RESET 2 CDM")
+	inMemory := d.app.executed() - before
+	d.restart()
+	before = d.app.executed()
+	d.send("frame", "RESET 2 CDM")
+	if n := d.app.executed() - before; n != inMemory {
+		t.Errorf("executed %d times before the restart, %d after", inMemory, n)
+	}
+}
