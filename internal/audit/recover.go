@@ -47,7 +47,7 @@ func (o *Once) Recover(ctx context.Context, js jetstream.JetStream) error {
 		return err
 	}
 	o.Journal.reached(last)
-	all, err := read(ctx, js, o.Journal.atm, from)
+	all, err := read(ctx, js, o.Journal.atm, from, func(*found) bool { return true })
 	if err != nil {
 		return err
 	}
@@ -64,8 +64,9 @@ func (o *Once) Recover(ctx context.Context, js jetstream.JetStream) error {
 	return nil
 }
 
-// read collects the messages of AUDIT from a place on, in their order.
-func read(ctx context.Context, js jetstream.JetStream, atm string, from uint64) ([]*found, error) {
+// read collects messages of AUDIT from a place on, in their order. AUDIT may be larger
+// than the memory: keep chooses.
+func read(ctx context.Context, js jetstream.JetStream, atm string, from uint64, keep func(*found) bool) ([]*found, error) {
 	var all []*found
 	byID := map[string]*found{}
 	err := streams.Scan(ctx, js, streams.Audit, streams.From{Seq: from, Subjects: []string{streams.AuditCmd(atm)}}, func(m jetstream.Msg) error {
@@ -76,7 +77,9 @@ func read(ctx context.Context, js jetstream.JetStream, atm string, from uint64) 
 		switch r.Kind {
 		case Begin:
 			f := &found{Record: r, seq: streams.Seq(m), done: map[int]outcome{}}
-			all, byID[r.Message] = append(all, f), f
+			if keep(f) {
+				all, byID[r.Message] = append(all, f), f
+			}
 		case End:
 			if f := byID[r.Message]; f != nil && r.Answer != nil {
 				f.end(r.Answer)
@@ -247,14 +250,13 @@ func (j *Journal) find(ctx context.Context, way string, c command.Command, since
 	if st := s.CachedInfo().State; st.FirstSeq > 1 && st.FirstTime.After(since) {
 		return lost(), nil
 	}
-	all, err := read(ctx, js, j.atm, 0)
+	all, err := read(ctx, js, j.atm, 0, func(f *found) bool {
+		return !f.Time.Before(since.Add(-skew)) && f.Origin != nil && f.Origin.Way == way && slices.ContainsFunc(f.Commands, c.Equal)
+	})
 	if err != nil {
 		return nil, err
 	}
 	for _, f := range slices.Backward(all) {
-		if f.Time.Before(since.Add(-skew)) || f.Origin == nil || f.Origin.Way != way {
-			continue
-		}
 		for i, was := range f.Commands {
 			if !was.Equal(c) || f.unsent(i) {
 				continue
