@@ -41,6 +41,9 @@ type Door struct {
 	unknown *nats.Subscription
 	ctx     context.Context // of what is executed
 	cancel  func()
+
+	mu      sync.Mutex
+	closed  bool
 	running sync.WaitGroup
 }
 
@@ -105,7 +108,32 @@ func (d *Door) Close() {
 		_ = d.unknown.Unsubscribe()
 	}
 	d.cancel()
+	d.mu.Lock()
+	d.closed = true
+	d.mu.Unlock()
 	d.running.Wait()
+}
+
+// run calls f beside, for Close to wait for. Behind Close it does not: the library still
+// hands on what had arrived by then.
+func (d *Door) run(f func()) (open bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return false
+	}
+	d.running.Go(f)
+	return true
+}
+
+// tooLate is the answer behind Close.
+func (d *Door) tooLate(in request) reply {
+	if undeliverable(in.reply) != "" {
+		return reply{}
+	}
+	_, asJSON, _ := parsePayload(in.name(), in.data)
+	return write(command.Refuse(d.ATM, &code.Error{Code: code.NotStored, Detail: "the edge stops",
+		Description: "Агент терминала останавливается, команда не выполнена, повторите отправку"}), asJSON)
 }
 
 // request is what a message on cmd.> asks for.
@@ -135,7 +163,7 @@ func (e *endpoint) Handle(r micro.Request) {
 	in := request{r.Subject(), r.Reply(), nats.Header(r.Headers()), r.Data()}
 	answers, gone := make(chan reply), make(chan struct{})
 	alone := e.open.Add(1) == 1
-	e.running.Go(func() {
+	open := e.run(func() {
 		a := e.answer(in)
 		e.open.Add(-1)
 		select {
@@ -144,6 +172,11 @@ func (e *endpoint) Handle(r micro.Request) {
 			a.publish(e.nc, in.reply)
 		}
 	})
+	if !open {
+		e.open.Add(-1)
+		e.tooLate(in).respond(r)
+		return
+	}
 	wait := inline
 	if !alone {
 		wait = 0
@@ -164,7 +197,9 @@ func (d *Door) answerUnknown(m *nats.Msg) {
 	if command.Known(in.name()) {
 		return // an endpoint has it
 	}
-	d.running.Go(func() { d.answer(in).publish(d.nc, in.reply) })
+	if !d.run(func() { d.answer(in).publish(d.nc, in.reply) }) {
+		d.tooLate(in).publish(d.nc, in.reply)
+	}
 }
 
 // reply is an answer as it goes over the wire; the zero reply is none.

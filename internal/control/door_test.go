@@ -1,0 +1,66 @@
+package control_test
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"vestnik/internal/command"
+	"vestnik/internal/control"
+	"vestnik/streams"
+)
+
+// checked counts what is executed, and what after it was told that nothing is any more.
+type checked struct {
+	n, after atomic.Int64
+	closed   atomic.Bool
+}
+
+func (c *checked) Execute(context.Context, command.Message) command.Answer {
+	if c.closed.Load() {
+		c.after.Add(1)
+	}
+	c.n.Add(1)
+	time.Sleep(200 * time.Microsecond)
+	return command.Answer{ATM: "00000040", Head: command.Done()}
+}
+
+// Nothing is executed behind Close.
+func TestCloseUnderLoad(t *testing.T) {
+	nc, _ := connect(t)
+	for range 20 {
+		e := &checked{}
+		door, err := control.OpenCommands(nc, control.Commands{ATM: "40", Version: "1.2.3", Executor: e, Log: zerolog.Nop(), Dropped: func(context.Context, command.Message, string) {}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop := make(chan struct{})
+		var wg sync.WaitGroup
+		for i := range 4 {
+			wg.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					_ = nc.PublishRequest(streams.Cmd("40", []string{"REBOOT", "GET_STATUS", "X", "RESET"}[i]), "_x.y", nil)
+					time.Sleep(20 * time.Microsecond)
+				}
+			})
+		}
+		time.Sleep(30 * time.Millisecond)
+		door.Close()
+		e.closed.Store(true)
+		time.Sleep(50 * time.Millisecond)
+		close(stop)
+		wg.Wait()
+		if n := e.after.Load(); n > 0 {
+			t.Fatalf("%d executed behind Close, %d before", n, e.n.Load())
+		}
+	}
+}
