@@ -229,6 +229,14 @@ func (r reply) publish(nc *nats.Conn, to string) {
 	_ = nc.PublishMsg(m) // an error: the broker is gone
 }
 
+// fitting is the reply, or code 108 where it is longer than a message may be.
+func (r reply) fitting(atm string, asJSON bool, most int64) reply {
+	if most <= 0 || int64(len(r.data)) <= most {
+		return r
+	}
+	return write(command.Refuse(atm, code.New(code.AnswerTooLong, "")), asJSON)
+}
+
 // answer does a request.
 func (d *Door) answer(in request) reply {
 	cmd, asJSON, bad := parsePayload(in.name(), in.data)
@@ -242,8 +250,11 @@ func (d *Door) answer(in request) reply {
 	if bad != nil {
 		return write(command.Refuse(d.ATM, bad), asJSON)
 	}
-	return write(d.Executor.Execute(d.ctx, m), asJSON)
+	return write(d.Executor.Execute(d.ctx, m), asJSON).fitting(d.ATM, asJSON, d.nc.MaxPayload()-headroom)
 }
+
+// headroom is what the micro headers need of a message.
+const headroom = 1 << 10
 
 func undeliverable(reply string) string {
 	switch {

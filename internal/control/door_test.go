@@ -2,11 +2,13 @@ package control_test
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/micro"
 	"github.com/rs/zerolog"
 
 	"vestnik/internal/command"
@@ -61,6 +63,24 @@ func TestCloseUnderLoad(t *testing.T) {
 		wg.Wait()
 		if n := e.after.Load(); n > 0 {
 			t.Fatalf("%d executed behind Close, %d before", n, e.n.Load())
+		}
+	}
+}
+
+// What is longer than a frame is refused, and an answer longer than a message is code 108:
+// nobody waits for nothing.
+func TestLongPayload(t *testing.T) {
+	nc, _ := connect(t)
+	serveCommands(t, nc)
+	for _, c := range []struct{ payload, code string }{
+		{strings.Repeat("a ", 500_000), "2"},
+		{`{"params":[` + strings.Repeat(`"a",`, 200_000) + `"a"]}`, "2"},
+		{strings.Repeat("a ", 32_000), "108"},
+		{`{"params":[` + strings.Repeat(`"a",`, 16_000) + `"a"]}`, "108"},
+	} {
+		answer := ask(t, nc, "NOSUCH", c.payload)
+		if got := answer.Header.Get(micro.ErrorCodeHeader); got != c.code || len(answer.Data) > 1000 || (answer.Data[0] == '{') != (c.payload[0] == '{') {
+			t.Errorf("%d bytes: code %s, %.200s", len(c.payload), got, answer.Data)
 		}
 	}
 }
