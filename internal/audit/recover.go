@@ -97,7 +97,7 @@ func read(ctx context.Context, js jetstream.JetStream, atm string, from uint64, 
 // others (asked anew), or the same once more (a write that failed and was stored all the same).
 func (f *found) end(a *Answer) {
 	results := a.results()
-	for i := range f.Commands {
+	for i, c := range f.Commands {
 		if _, known := f.done[i]; known {
 			continue
 		}
@@ -107,9 +107,13 @@ func (f *found) end(a *Answer) {
 				out.results = append(out.results, r)
 			}
 		}
-		if a.Code != code.OK || len(out.results) > 0 {
-			f.done[i] = out
+		if a.Code == code.OK && len(out.results) == 0 {
+			continue
 		}
+		if !c.Acts() { // nobody asks for it again, and it may be long
+			out.results = nil
+		}
+		f.done[i] = out
 	}
 }
 
