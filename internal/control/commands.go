@@ -44,6 +44,7 @@ type Door struct {
 
 	mu      sync.Mutex
 	closed  bool
+	busy    int // requests that are not answered yet
 	running sync.WaitGroup
 }
 
@@ -114,26 +115,38 @@ func (d *Door) Close() {
 	d.running.Wait()
 }
 
-// run calls f beside, for Close to wait for. Behind Close it does not: the library still
-// hands on what had arrived by then.
-func (d *Door) run(f func()) (open bool) {
+// mostOpen is how many requests may be open at once, whatever becomes of them: each costs
+// memory, and a record of its refusal a write.
+const mostOpen = 1024
+
+// run calls f beside, for Close to wait for, or says why not. Behind Close the library
+// still hands on what had arrived by then.
+func (d *Door) run(f func()) *code.Error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.closed {
-		return false
+	switch {
+	case d.closed:
+		return &code.Error{Code: code.NotStored, Detail: "the edge stops", Description: "Агент терминала останавливается, команда не выполнена, повторите отправку"}
+	case d.busy >= mostOpen:
+		return &code.Error{Code: code.Overloaded, Detail: fmt.Sprintf("%d requests at once", d.busy), Description: "Слишком много команд одновременно, повторите отправку позже"}
 	}
-	d.running.Go(f)
-	return true
+	d.busy++
+	d.running.Go(func() {
+		f()
+		d.mu.Lock()
+		d.busy--
+		d.mu.Unlock()
+	})
+	return nil
 }
 
-// tooLate is the answer behind Close.
-func (d *Door) tooLate(in request) reply {
+// unasked is the answer to a request that was not even looked at.
+func (d *Door) unasked(in request, why *code.Error) reply {
 	if undeliverable(in.reply) != "" {
 		return reply{}
 	}
 	_, asJSON, _ := parsePayload(in.name(), in.data)
-	return write(command.Refuse(d.ATM, &code.Error{Code: code.NotStored, Detail: "the edge stops",
-		Description: "Агент терминала останавливается, команда не выполнена, повторите отправку"}), asJSON)
+	return write(command.Refuse(d.ATM, why), asJSON)
 }
 
 // request is what a message on cmd.> asks for.
@@ -163,7 +176,7 @@ func (e *endpoint) Handle(r micro.Request) {
 	in := request{r.Subject(), r.Reply(), nats.Header(r.Headers()), r.Data()}
 	answers, gone := make(chan reply), make(chan struct{})
 	alone := e.open.Add(1) == 1
-	open := e.run(func() {
+	why := e.run(func() {
 		a := e.answer(in)
 		e.open.Add(-1)
 		select {
@@ -172,9 +185,9 @@ func (e *endpoint) Handle(r micro.Request) {
 			a.publish(e.nc, in.reply)
 		}
 	})
-	if !open {
+	if why != nil {
 		e.open.Add(-1)
-		e.tooLate(in).respond(r)
+		e.unasked(in, why).respond(r)
 		return
 	}
 	wait := inline
@@ -197,8 +210,8 @@ func (d *Door) answerUnknown(m *nats.Msg) {
 	if command.Known(in.name()) {
 		return // an endpoint has it
 	}
-	if !d.run(func() { d.answer(in).publish(d.nc, in.reply) }) {
-		d.tooLate(in).publish(d.nc, in.reply)
+	if why := d.run(func() { d.answer(in).publish(d.nc, in.reply) }); why != nil {
+		d.unasked(in, why).publish(d.nc, in.reply)
 	}
 }
 

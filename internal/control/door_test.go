@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 	"github.com/rs/zerolog"
 
@@ -82,5 +83,39 @@ func TestLongPayload(t *testing.T) {
 		if got := answer.Header.Get(micro.ErrorCodeHeader); got != c.code || len(answer.Data) > 1000 || (answer.Data[0] == '{') != (c.payload[0] == '{') {
 			t.Errorf("%d bytes: code %s, %.200s", len(c.payload), got, answer.Data)
 		}
+	}
+}
+
+// A flood of commands takes no more memory than so many may take.
+func TestFlood(t *testing.T) {
+	nc, _ := connect(t)
+	e, _ := serveCommands(t, nc)
+	defer close(e.held)
+	busy := 0
+	answered := make(chan string, 5000)
+	sub, err := nc.Subscribe("_flood", func(m *nats.Msg) { answered <- m.Header.Get(micro.ErrorCodeHeader) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	for range 5000 {
+		if err := nc.PublishRequest(streams.Cmd("40", "REBOOT"), "_flood", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	limit := time.After(20 * time.Second)
+	for busy < 5000-1024 {
+		select {
+		case c := <-answered:
+			if c != "8" {
+				t.Fatalf("answered %q", c)
+			}
+			busy++
+		case <-limit:
+			t.Fatalf("%d answered 8", busy)
+		}
+	}
+	if n := e.count(); n > 1024 {
+		t.Errorf("%d executed at once", n)
 	}
 }
