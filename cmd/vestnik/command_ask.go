@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"vestnik/internal/code"
 	"vestnik/internal/command"
 	"vestnik/internal/proatm"
 	"vestnik/streams"
@@ -131,7 +132,10 @@ func (a *asker) forbidden(_ *nats.Conn, _ *nats.Subscription, err error) {
 
 func (a *asker) read(data []byte) (answer command.Answer, err error) {
 	if a.json {
-		err = json.Unmarshal(data, &answer)
+		var has struct{ Code *code.Code }
+		if err = errors.Join(json.Unmarshal(data, &has), json.Unmarshal(data, &answer)); err == nil && has.Code == nil {
+			err = errors.New("it has no code")
+		}
 	} else {
 		answer, err = proatm.ParseCommandAnswer(data)
 	}

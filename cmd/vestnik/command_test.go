@@ -618,3 +618,12 @@ func TestTookText(t *testing.T) {
 		}
 	}
 }
+
+// An answer without a code is none: it is not taken for success.
+func TestAnswerWithoutCode(t *testing.T) {
+	for _, text := range []string{"{}", "null", `{"atm":"00000040"}`, "[]", ""} {
+		if answer, err := (&asker{json: true}).read([]byte(text)); err == nil {
+			t.Errorf("%q: %+v", text, answer)
+		}
+	}
+}
