@@ -69,7 +69,7 @@ full: ## full stores, long: every case apart and hosted, then ROUNDS=20 at rando
 	VESTNIK_ROUNDS=$${ROUNDS:-20} VESTNIK_SEED=$$SEED go test -count=1 -timeout 60m -v -run TestFullRounds ./internal/e2e
 
 rights: ## who may do what, with ROUNDS=200 times 500 acts at random, SEED=… repeats a run
-	VESTNIK_ROUNDS=$${ROUNDS:-200} VESTNIK_SEED=$$SEED go test -count=1 -timeout 30m -v -run 'Rights|Forbidden|Strangers|Secrets' ./internal/e2e
+	VESTNIK_ROUNDS=$${ROUNDS:-200} VESTNIK_SEED=$$SEED go test -count=1 -timeout 30m -v -run 'Rights|Forbidden|Forged|Strangers|Secrets' ./internal/e2e
 
 bench: ## benchmarks, with the floor in the same run
 	go test -run '^$$' -bench . -benchmem $$(go list ./... | grep -v '/internal/bench$$')
