@@ -31,6 +31,9 @@ type commands struct {
 	paused  atomic.Bool
 	twin    atomic.Pointer[code.Error] // why another edge with this number forbids commands
 	count   commandCounts
+
+	unrecorded atomic.Pointer[code.Error] // why the record of commands is not open
+	recovered  bool                       // what the process before has left is known
 }
 
 // parallel is how many messages with commands may run at once: a silent application must
@@ -57,7 +60,7 @@ func (c *commands) refuse() *code.Error {
 	if c.paused.Load() { // SPEC 4: pause stops deliveries and commands
 		return &code.Error{Code: code.Paused, Detail: "vestnik pause", Description: "Выполнение команд приостановлено (vestnik pause), повторите отправку позже"}
 	}
-	return nil
+	return c.unrecorded.Load()
 }
 
 // Execute is command.Executor's; it counts and logs what comes of each message.
@@ -157,9 +160,25 @@ func (s *store) openDoor() (err error) {
 	return err
 }
 
-// openCommands lets the journal of commands write; at the start of the process it finds
-// what the last one has left without a result.
-func (s *store) openCommands(ctx context.Context, first bool) error {
+// openCommands lets the journal of commands write. Without it commands are answered 6,
+// and events are taken all the same.
+func (s *store) openCommands(ctx context.Context) error {
+	s.commands.unrecorded.Store(nil)
+	if err := s.openRecord(ctx); err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		s.commands.journal.Close()
+		s.commands.unrecorded.Store(&code.Error{Code: code.NotStored, Detail: "the record of commands: " + err.Error(),
+			Description: "Журнал команд недоступен, команды не выполняются"})
+		s.log.Error().Err(err).Msg("no command is executed: their record cannot be opened; is the store's limit in nats.conf high enough?")
+	}
+	return s.openDoor()
+}
+
+// openRecord makes AUDIT; the first time in the process it finds what the last one has
+// left without a result.
+func (s *store) openRecord(ctx context.Context) error {
 	warning, err := audit.Prepare(ctx, s.js, s.cfg.Store.AuditBytes, s.cfg.Store.AuditAge)
 	if err != nil {
 		return err
@@ -168,10 +187,11 @@ func (s *store) openCommands(ctx context.Context, first bool) error {
 		s.log.Warn().Msg(warning)
 	}
 	s.commands.journal.Open(ctx, s.js)
-	if first {
+	if !s.commands.recovered {
 		if err := s.commands.once.Recover(ctx, s.js); err != nil {
 			return err
 		}
+		s.commands.recovered = true
 	}
-	return s.openDoor()
+	return nil
 }

@@ -68,7 +68,7 @@ func (e *edge) openStore(ctx context.Context, after *broker.Server) (_ *store, e
 	}
 	e.server.SetPaused(paused.Intake())
 	e.commands.paused.Store(paused.All != nil)
-	if err := s.openCommands(ctx, after == nil); err != nil {
+	if err := s.openCommands(ctx); err != nil {
 		return nil, err
 	}
 	if after == nil {

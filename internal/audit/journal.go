@@ -55,16 +55,37 @@ func Prepare(ctx context.Context, js jetstream.JetStream, maxBytes int64, maxAge
 // Open lets the journal write to a store that is open, and writes what is owed.
 func (j *Journal) Open(ctx context.Context, js jetstream.JetStream) {
 	j.mu.Lock()
-	owed := j.owed
-	j.js, j.owed = js, nil
+	j.js = js
 	j.mu.Unlock()
-	for _, r := range owed {
-		j.end(ctx, r)
+	j.pay(ctx)
+}
+
+// pay writes what is owed, until a write fails.
+func (j *Journal) pay(ctx context.Context) {
+	j.mu.Lock()
+	owed := j.owed
+	j.owed = nil
+	j.mu.Unlock()
+	for i, r := range owed {
+		if _, err := j.record(ctx, r); err != nil {
+			j.mu.Lock()
+			j.owed = append(owed[i:], j.owed...)
+			j.mu.Unlock()
+			return
+		}
 	}
+}
+
+// owes tells whether the result of a command is not recorded yet.
+func (j *Journal) owes() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.owed) > 0
 }
 
 // Close ends the writing: the store is about to close.
 func (j *Journal) Close() {
+	j.pay(context.Background())
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.js = nil
@@ -118,11 +139,12 @@ func (j *Journal) record(ctx context.Context, r Record) (uint64, error) {
 // maxOwed bounds what waits for a store that does not open.
 const maxOwed = 10_000
 
-// end writes a result. Where it cannot be written now it is owed; if the process ends
-// before, the next one finds the command without a result.
+// end writes a result. Where it cannot be written now it is owed, until the next one
+// can; if the process ends before, the next one finds the command without a result.
 func (j *Journal) end(ctx context.Context, r Record) {
 	_, err := j.record(ctx, r)
 	if err == nil {
+		j.pay(ctx)
 		return
 	}
 	j.log.Error().Err(err).Str("message", r.Message).Msg("the result of a command is not recorded yet")

@@ -28,6 +28,8 @@ type Once struct {
 	Now     clock.Func
 	Log     zerolog.Logger
 
+	turn sync.Mutex // of acting messages: from the plan to the begin record
+
 	mu      sync.Mutex
 	orders  []*order            // acting commands as they were begun
 	anew    []anew              // what Recover has found without a result and may be asked again
@@ -52,11 +54,9 @@ func (o *Once) Execute(ctx context.Context, m command.Message) command.Answer {
 	if err := o.resume(ctx, t); err != nil {
 		return o.notStored(m, err)
 	}
-	o.plan(t)
 	a := command.Answer{Head: command.Done()}
-	if len(t.run) > 0 {
-		begun := time.Now()
-		if err := o.begin(ctx, t); err != nil {
+	if begun, err := o.started(ctx, t); len(t.run) > 0 {
+		if err != nil {
 			a := o.notStored(m, err)
 			o.settle(t, a)
 			if !errors.Is(err, errClosed) { // the record may be there all the same
@@ -69,6 +69,21 @@ func (o *Once) Execute(ctx context.Context, m command.Message) command.Answer {
 		o.settle(t, a) // who waits for it is told what is recorded
 	}
 	return o.gather(ctx, t, a)
+}
+
+// started plans and journals. What acts has the same order in memory and in AUDIT: else a
+// restart would take another order for the last one.
+func (o *Once) started(ctx context.Context, t *task) (begun time.Time, _ error) {
+	if slices.ContainsFunc(t.Commands, command.Command.Acts) {
+		o.turn.Lock()
+		defer o.turn.Unlock()
+	}
+	o.plan(t)
+	begun = time.Now()
+	if len(t.run) == 0 {
+		return begun, nil
+	}
+	return begun, o.begin(ctx, t)
 }
 
 func (o *Once) notStored(m command.Message, err error) command.Answer {

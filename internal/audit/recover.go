@@ -25,11 +25,18 @@ type anew struct {
 // found is a message as the journal tells it.
 type found struct {
 	Record
-	seq    uint64
-	head   command.Head
-	done   map[int][]command.Result
-	failed bool // as a whole
+	seq  uint64
+	done map[int]outcome // of its commands
 }
+
+// outcome is what a record "end" says of a command: results, or a head whose code is not 0.
+type outcome struct {
+	head    command.Head
+	results []command.Result
+}
+
+// unsent tells whether the application has not seen the command.
+func (f *found) unsent(i int) bool { return unsent(f.done[i].head.Code) }
 
 // Recover reads the journal, which is open, at the start of the process: what was begun
 // within the window is remembered, acting commands without a result get code 109, and the
@@ -40,7 +47,7 @@ func (o *Once) Recover(ctx context.Context, js jetstream.JetStream) error {
 		return err
 	}
 	o.Journal.reached(last)
-	all, err := read(ctx, js, o.Journal.atm, from)
+	all, err := read(ctx, js, o.Journal.atm, from, func(*found) bool { return true })
 	if err != nil {
 		return err
 	}
@@ -57,8 +64,9 @@ func (o *Once) Recover(ctx context.Context, js jetstream.JetStream) error {
 	return nil
 }
 
-// read collects the messages of AUDIT from a place on, in their order.
-func read(ctx context.Context, js jetstream.JetStream, atm string, from uint64) ([]*found, error) {
+// read collects messages of AUDIT from a place on, in their order. AUDIT may be larger
+// than the memory: keep chooses.
+func read(ctx context.Context, js jetstream.JetStream, atm string, from uint64, keep func(*found) bool) ([]*found, error) {
 	var all []*found
 	byID := map[string]*found{}
 	err := streams.Scan(ctx, js, streams.Audit, streams.From{Seq: from, Subjects: []string{streams.AuditCmd(atm)}}, func(m jetstream.Msg) error {
@@ -68,8 +76,10 @@ func read(ctx context.Context, js jetstream.JetStream, atm string, from uint64) 
 		}
 		switch r.Kind {
 		case Begin:
-			f := &found{Record: r, seq: streams.Seq(m), done: map[int][]command.Result{}}
-			all, byID[r.Message] = append(all, f), f
+			f := &found{Record: r, seq: streams.Seq(m), done: map[int]outcome{}}
+			if keep(f) {
+				all, byID[r.Message] = append(all, f), f
+			}
 		case End:
 			if f := byID[r.Message]; f != nil && r.Answer != nil {
 				f.end(r.Answer)
@@ -83,11 +93,27 @@ func read(ctx context.Context, js jetstream.JetStream, atm string, from uint64) 
 	return all, nil
 }
 
+// end takes what a record says of commands that have no outcome yet: a later one is about
+// others (asked anew), or the same once more (a write that failed and was stored all the same).
 func (f *found) end(a *Answer) {
-	f.head = a.Head
-	f.failed = a.Code != code.OK
-	for _, r := range a.results() {
-		f.done[r.Command] = append(f.done[r.Command], r)
+	results := a.results()
+	for i, c := range f.Commands {
+		if _, known := f.done[i]; known {
+			continue
+		}
+		out := outcome{head: a.Head}
+		for _, r := range results {
+			if r.Command == i {
+				out.results = append(out.results, r)
+			}
+		}
+		if a.Code == code.OK && len(out.results) == 0 {
+			continue
+		}
+		if !c.Acts() { // nobody asks for it again, and it may be long
+			out.results = nil
+		}
+		f.done[i] = out
 	}
 }
 
@@ -95,7 +121,7 @@ func (f *found) end(a *Answer) {
 func (f *found) open() []int {
 	var list []int
 	for i := range f.Commands {
-		if len(f.done[i]) == 0 && !f.failed {
+		if _, known := f.done[i]; !known {
 			list = append(list, i)
 		}
 	}
@@ -115,17 +141,18 @@ func (o *Once) close(ctx context.Context, f *found) {
 			again.Commands, again.at = append(again.Commands, c), append(again.at, i)
 			continue
 		}
+		out := outcome{head: told.Head}
 		for _, r := range c.Fail(code.New(code.OutcomeUnknown, "")) {
 			r.Command = i
-			told.Results = append(told.Results, r)
-			f.done[i] = append(f.done[i], r)
+			out.results = append(out.results, r)
 		}
+		f.done[i] = out
+		told.Results = append(told.Results, out.results...)
 	}
 	if len(told.Results) > 0 {
 		o.Log.Warn().Str("message", f.Message).Int("results", len(told.Results)).Msg("commands without a result found: their outcome is unknown (109)")
 		r := header(End, f.Message, o.Now().Wall)
 		r.Answer = answerOf(told)
-		f.head = told.Head
 		o.Journal.end(ctx, r)
 	}
 	if len(again.Commands) > 0 {
@@ -135,17 +162,17 @@ func (o *Once) close(ctx context.Context, f *found) {
 
 // remember makes the orders of a message anew. A clock that was set back does not age them.
 func (o *Once) remember(f *found, now clock.Moment) {
-	if f.failed && unsent(f.head.Code) || f.Origin == nil {
+	if f.Origin == nil {
 		return
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	age := max(now.Wall.Sub(f.Time), 0)
 	for i, c := range f.Commands {
-		if !c.Acts() {
+		if !c.Acts() || f.unsent(i) {
 			continue
 		}
-		was := &order{Command: c, way: f.Origin.Way, message: f.Message, seq: f.seq, at: now.Run - age, head: f.head, results: f.done[i], done: make(chan struct{})}
+		was := &order{Command: c, way: f.Origin.Way, message: f.Message, seq: f.seq, at: now.Run - age, head: f.done[i].head, results: f.done[i].results, done: make(chan struct{})}
 		close(was.done)
 		o.orders = append(o.orders, was)
 	}
@@ -183,7 +210,7 @@ const markEvery = 500
 // result yet.
 func (o *Once) mark(ctx context.Context) {
 	o.mu.Lock()
-	if o.begun < markEvery || o.writing > 0 || len(o.anew) > 0 {
+	if o.begun < markEvery || o.writing > 0 || len(o.anew) > 0 || o.Journal.owes() {
 		o.mu.Unlock()
 		return
 	}
@@ -227,22 +254,21 @@ func (j *Journal) find(ctx context.Context, way string, c command.Command, since
 	if st := s.CachedInfo().State; st.FirstSeq > 1 && st.FirstTime.After(since) {
 		return lost(), nil
 	}
-	all, err := read(ctx, js, j.atm, 0)
+	all, err := read(ctx, js, j.atm, 0, func(f *found) bool {
+		return !f.Time.Before(since.Add(-skew)) && f.Origin != nil && f.Origin.Way == way && slices.ContainsFunc(f.Commands, c.Equal)
+	})
 	if err != nil {
 		return nil, err
 	}
 	for _, f := range slices.Backward(all) {
-		if f.Time.Before(since.Add(-skew)) || f.Origin == nil || f.Origin.Way != way || f.failed && unsent(f.head.Code) {
-			continue
-		}
 		for i, was := range f.Commands {
-			if !was.Equal(c) {
+			if !was.Equal(c) || f.unsent(i) {
 				continue
 			}
 			o := lost()
 			o.message = f.Message
-			if results := f.done[i]; len(results) > 0 || f.failed {
-				o.head, o.results = f.head, results
+			if out, known := f.done[i]; known {
+				o.head, o.results = out.head, out.results
 			}
 			return o, nil
 		}

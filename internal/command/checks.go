@@ -62,7 +62,26 @@ func (c *Checks) whole(m Message) *code.Error {
 	if err := c.Refuse(); err != nil && err.Code != code.NotPermitted {
 		return err
 	}
+	if n := leastAnswer(m.Commands); n > mostAnswer {
+		return &code.Error{Code: code.AnswerTooLong, Detail: fmt.Sprintf("at least %d bytes of answer", n)}
+	}
 	return nil
+}
+
+// mostAnswer is what a frame holds (SPEC 1).
+const mostAnswer = 65_535
+
+// leastAnswer is how long the answer is at least, whoever gives it: what cannot be answered
+// is not executed, and no frame makes the edge write a thousand times its size.
+func leastAnswer(list []Command) (n int) {
+	const one = 64 // code, status, source, description
+	for _, c := range list {
+		n += c.Results() * (one + len(c.ID) + len(c.Name))
+		for _, p := range c.Params {
+			n += len(p.Value)
+		}
+	}
+	return n
 }
 
 func (c *Checks) other(atm string) *code.Error {

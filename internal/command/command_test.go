@@ -262,3 +262,22 @@ func TestMatch(t *testing.T) {
 		}
 	}
 }
+
+// What cannot be answered in a frame is not executed: a message of 64 KB with 4,000
+// parameters and a long id would be answered with 100 MB.
+func TestAnswerTooLong(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		id     string
+		params int
+		want   string
+	}{{"1", 800, "0:"}, {"1", 2000, "108:"}, {strings.Repeat("9", 10_000), 7, "108:"}, {strings.Repeat("9", 10_000), 2, "0:"}} {
+		for _, name := range []string{"GET_STATUS", "REBOOT", "NOSUCH"} {
+			d := newDesk()
+			a := d.Execute(t.Context(), command.Message{Commands: []command.Command{{ID: c.id, Name: name, Params: params(slices.Repeat([]string{"x"}, c.params)...)}}})
+			if got := codes(a); !strings.HasPrefix(got, c.want) || a.Code != 0 && (len(d.app.asked) > 0 || len(d.refused) != 1) {
+				t.Errorf("%s with %d parameters: %.40s, asked %d, refused %d", name, c.params, got, len(d.app.asked), len(d.refused))
+			}
+		}
+	}
+}

@@ -41,6 +41,10 @@ type Door struct {
 	unknown *nats.Subscription
 	ctx     context.Context // of what is executed
 	cancel  func()
+
+	mu      sync.Mutex
+	closed  bool
+	busy    int // requests that are not answered yet
 	running sync.WaitGroup
 }
 
@@ -105,7 +109,44 @@ func (d *Door) Close() {
 		_ = d.unknown.Unsubscribe()
 	}
 	d.cancel()
+	d.mu.Lock()
+	d.closed = true
+	d.mu.Unlock()
 	d.running.Wait()
+}
+
+// mostOpen is how many requests may be open at once, whatever becomes of them: each costs
+// memory, and a record of its refusal a write.
+const mostOpen = 1024
+
+// run calls f beside, for Close to wait for, or says why not. Behind Close the library
+// still hands on what had arrived by then.
+func (d *Door) run(f func()) *code.Error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.closed:
+		return &code.Error{Code: code.NotStored, Detail: "the edge stops", Description: "Агент терминала останавливается, команда не выполнена, повторите отправку"}
+	case d.busy >= mostOpen:
+		return &code.Error{Code: code.Overloaded, Detail: fmt.Sprintf("%d requests at once", d.busy), Description: "Слишком много команд одновременно, повторите отправку позже"}
+	}
+	d.busy++
+	d.running.Go(func() {
+		f()
+		d.mu.Lock()
+		d.busy--
+		d.mu.Unlock()
+	})
+	return nil
+}
+
+// unasked is the answer to a request that was not even looked at.
+func (d *Door) unasked(in request, why *code.Error) reply {
+	if undeliverable(in.reply) != "" {
+		return reply{}
+	}
+	_, asJSON, _ := parsePayload(in.name(), in.data)
+	return write(command.Refuse(d.ATM, why), asJSON)
 }
 
 // request is what a message on cmd.> asks for.
@@ -135,7 +176,7 @@ func (e *endpoint) Handle(r micro.Request) {
 	in := request{r.Subject(), r.Reply(), nats.Header(r.Headers()), r.Data()}
 	answers, gone := make(chan reply), make(chan struct{})
 	alone := e.open.Add(1) == 1
-	e.running.Go(func() {
+	why := e.run(func() {
 		a := e.answer(in)
 		e.open.Add(-1)
 		select {
@@ -144,6 +185,11 @@ func (e *endpoint) Handle(r micro.Request) {
 			a.publish(e.nc, in.reply)
 		}
 	})
+	if why != nil {
+		e.open.Add(-1)
+		e.unasked(in, why).respond(r)
+		return
+	}
 	wait := inline
 	if !alone {
 		wait = 0
@@ -164,7 +210,9 @@ func (d *Door) answerUnknown(m *nats.Msg) {
 	if command.Known(in.name()) {
 		return // an endpoint has it
 	}
-	d.running.Go(func() { d.answer(in).publish(d.nc, in.reply) })
+	if why := d.run(func() { d.answer(in).publish(d.nc, in.reply) }); why != nil {
+		d.unasked(in, why).publish(d.nc, in.reply)
+	}
 }
 
 // reply is an answer as it goes over the wire; the zero reply is none.
@@ -194,6 +242,14 @@ func (r reply) publish(nc *nats.Conn, to string) {
 	_ = nc.PublishMsg(m) // an error: the broker is gone
 }
 
+// fitting is the reply, or code 108 where it is longer than a message may be.
+func (r reply) fitting(atm string, asJSON bool, most int64) reply {
+	if most <= 0 || int64(len(r.data)) <= most {
+		return r
+	}
+	return write(command.Refuse(atm, code.New(code.AnswerTooLong, "")), asJSON)
+}
+
 // answer does a request.
 func (d *Door) answer(in request) reply {
 	cmd, asJSON, bad := parsePayload(in.name(), in.data)
@@ -207,8 +263,11 @@ func (d *Door) answer(in request) reply {
 	if bad != nil {
 		return write(command.Refuse(d.ATM, bad), asJSON)
 	}
-	return write(d.Executor.Execute(d.ctx, m), asJSON)
+	return write(d.Executor.Execute(d.ctx, m), asJSON).fitting(d.ATM, asJSON, d.nc.MaxPayload()-headroom)
 }
+
+// headroom is what the micro headers need of a message.
+const headroom = 1 << 10
 
 func undeliverable(reply string) string {
 	switch {

@@ -11,6 +11,7 @@ import (
 
 	"vestnik/internal/code"
 	"vestnik/internal/command"
+	"vestnik/internal/frame"
 	"vestnik/internal/proatm"
 )
 
@@ -21,6 +22,9 @@ func parsePayload(name string, data []byte) (c command.Command, asJSON bool, _ *
 	data = bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\uFEFF")))
 	var err error
 	switch {
+	case len(data) > frame.MaxBody: // it would not fit into a frame to the terminal application
+		return command.Command{Name: name}, data[0] == '{', &code.Error{Code: code.BadSize, Detail: fmt.Sprintf("payload of %d bytes", len(data)),
+			Description: fmt.Sprintf("Размер команды %d байт больше допустимого (%d)", len(data), frame.MaxBody)}
 	case len(data) == 0:
 		return command.Command{Name: name}, false, nil
 	case !utf8.Valid(data):

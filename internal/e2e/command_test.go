@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -400,4 +402,28 @@ func TestCommandCourseArrives(t *testing.T) {
 		}
 		return strings.Contains(text, "Терминал перезагружается") && strings.Contains(text, "Запущено терминальное ПО ProATM") && strings.Contains(text, "Изменено состояние приложения")
 	})
+}
+
+// A store without room for the record of commands takes events, and commands get code 6.
+func TestCommandsWithoutRecord(t *testing.T) {
+	t.Parallel()
+	c := newCommanded(t, settings{}, quick())
+	conf, err := os.ReadFile(c.path("vestnik.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.write("vestnik.conf", strings.Replace(string(conf), "events_bytes: 1GB", "events_bytes: 100MB", 1))
+	c.write("nats.conf", fmt.Sprintf("listen: %q\njetstream { store_dir: %q, max_file_store: 200MB }\n", c.nats, filepath.Join(c.dir, "data")))
+	c.start(programs[0])
+	c.accept("URAL", exampleEvent)
+	if got := says(c.frame(monitoring(`<command id='1' name='REBOOT'/>`))); got != "6" {
+		t.Error(got)
+	}
+	if n := len(c.app.Executed()); n != 0 {
+		t.Errorf("%d executed", n)
+	}
+	if out, _, _ := c.vestnik("status"); !strings.Contains(out, "commands are refused") {
+		t.Error(out)
+	}
+	c.processes["edge"].stop(t)
 }
