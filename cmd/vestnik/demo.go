@@ -19,11 +19,13 @@ func demoCommand() *cobra.Command {
 		Use:   "demo",
 		Short: "Show everything at work, here, at once",
 		Long: `Demo starts, in this one process, an edge with its embedded NATS server, router
-and both sinks, a simulated terminal application and two simulated monitoring
-systems. Events flow by rules that hold, suppress, redirect and hurry some of
-them; in the middle one monitoring system is out for a while, and the other
-rejects an event. The screen shows it live, the summary must add up: only then
-does demo exit with 0. The summary's last line is JSON.
+and both sinks, simulated terminals with a terminal application and two simulated
+monitoring systems. Events flow by rules that hold, suppress, redirect and hurry
+some of them; in the middle one monitoring system is out for a while, and the
+other rejects an event. Meanwhile an operator asks the terminal application by
+NATS for its state and its cassettes and resets a device; the same order a second
+time is answered from memory. The screen shows it live, the summary must add up:
+only then does demo exit with 0. The summary's last line is JSON.
 
 Ports are free ones on loopback, the folder is a temporary one unless --dir says
 otherwise. Ctrl-C ends the sending early, a second one everything at once.`,

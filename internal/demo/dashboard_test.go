@@ -2,10 +2,13 @@ package demo
 
 import (
 	"bytes"
+	"context"
 	"strings"
 	"testing"
 	"time"
 
+	"vestnik/internal/code"
+	"vestnik/internal/command"
 	"vestnik/internal/sink"
 )
 
@@ -22,6 +25,10 @@ func someShot() snapshot {
 			lanes: map[string]int{"high": 12345, "normal": 12345, "low": 12345}})
 	}
 	s.sinks[0].outage = &sink.Outage{Since: time.Now(), Error: "HTTP 503 Service Unavailable", Failures: 4}
+	for i := range 5 {
+		s.commands = append(s.commands, commandShot{asked{Command: toDevice("GET_CASH_UNIT_INFO", "CDM"), took: time.Minute,
+			answer: &command.Answer{}}, i == 4})
+	}
 	for range 40 {
 		s.stories = append(s.stories, storyShot{story{at: time.Now(), terminal: "00000040", severity: "critical",
 			message: "Замятие купюр\x1b[2J в диспенсере: " + strings.Repeat("очень долго ", 20)}, "✓ uralsib, held by journal " + strings.Repeat("x", 90)})
@@ -77,6 +84,36 @@ func TestDashboardWritesWhatChanged(t *testing.T) {
 	d.close()
 	if b.String() != leave {
 		t.Errorf("at the end: %q", b.String())
+	}
+}
+
+// The latest command is shown always, earlier ones whole or not at all.
+func TestCommandRow(t *testing.T) {
+	t.Parallel()
+	done := &command.Answer{Results: []command.Result{{}}}
+	list := []commandShot{
+		{asked{Command: toDevice("GET_STATUS", "CIM"), took: 1234 * time.Microsecond, answer: done}, false},
+		{asked{Command: toDevice("RESET", "CIM"), took: 2 * time.Millisecond, answer: done}, true},
+		{asked{Command: toDevice("RESET", "CDM"), took: 3 * time.Millisecond, answer: &command.Answer{Results: []command.Result{{}, {Head: command.Own(code.UnknownDevice, "")}}}}, false},
+		{asked{Command: toDevice("RESET", "PIN"), took: time.Second, err: context.DeadlineExceeded}, false},
+		{asked{Command: command.Command{Name: "REBOOT"}}, false},
+	}
+	for _, test := range []struct {
+		of, columns int
+		want        string
+	}{
+		{0, 80, "  Commands  none so far"},
+		{1, 80, "  Commands  ✓ GET_STATUS CIM 0 in 1.2 ms"},
+		{1, 20, "  Commands  ✓ GET_S…"},
+		{2, 72, "  Commands  ✓ RESET CIM 0 in 2.0 ms from memory"},
+		{2, 77, "  Commands  ✓ RESET CIM 0 in 2.0 ms from memory  ✓ GET_STATUS CIM 0 in 1.2 ms"},
+		{5, 80, "  Commands  … REBOOT  ! RESET PIN no answer  ! RESET CDM 151 in 3.0 ms"},
+	} {
+		var b strings.Builder
+		commandRow(list[:test.of], test.columns).render(&b, test.columns, false)
+		if b.String() != test.want {
+			t.Errorf("%d commands in %d columns: %q, want %q", test.of, test.columns, b.String(), test.want)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"vestnik/internal/config"
@@ -80,18 +81,18 @@ func play(ctx context.Context, o Options, dir string) (s Sums, err error) {
 	return s, err
 }
 
-// sending runs terminal and incidents until all is sent, the duration is over or
+// sending runs terminal, incidents and operator until all is sent, the duration is over or
 // ctx ends.
 func sending(ctx, inner context.Context, o Options, w *world, from *sender, show *show) error {
 	inner, stop := context.WithCancel(inner)
 	defer stop()
-	played := make(chan struct{})
-	go func() {
-		defer close(played)
-		i := incidents{w.monitors[config.Uralsib], w.monitors[config.Proxima], show.say}
-		i.run(inner, time.Duration(float64(o.Events)/o.Rate*float64(time.Second)))
-	}()
-	defer func() { stop(); <-played }()
+	takes := time.Duration(float64(o.Events) / o.Rate * float64(time.Second))
+	var played sync.WaitGroup
+	played.Go(func() { incidents{w.monitors[config.Uralsib], w.monitors[config.Proxima], show.say}.run(inner, takes) })
+	asking, enough := context.WithCancel(inner)
+	defer enough()
+	played.Go(func() { w.operator.run(asking, takes, show) })
+	defer func() { stop(); played.Wait() }()
 	sent := make(chan error, 1)
 	go func() { sent <- from.run(inner) }()
 	timer := time.NewTimer(o.Duration)
@@ -108,6 +109,7 @@ func sending(ctx, inner context.Context, o Options, w *world, from *sender, show
 	case <-ctx.Done():
 		show.interrupted()
 	}
+	enough()
 	from.halt()
 	end := time.AfterFunc(agreeLimit, stop) // answers that do not come
 	defer end.Stop()
@@ -138,7 +140,7 @@ func (w *world) asQueued(ctx context.Context, sent sentCounts) (Sums, error) {
 		if err != nil {
 			return Sums{}, err
 		}
-		s := sums(w.tally, sent, w.monitors)
+		s := w.sums(sent)
 		for _, name := range s.names() {
 			s.check(s.Sinks[name].same(counts[name].Counts), "%s: the state of each event, counted anew from the streams: the same", name)
 		}
@@ -148,11 +150,18 @@ func (w *world) asQueued(ctx context.Context, sent sentCounts) (Sums, error) {
 	}
 }
 
+// sums adds up what all sources say now.
+func (w *world) sums(sent sentCounts) Sums {
+	s := sums(w.tally, sent, w.monitors)
+	s.commandSums(w.operator.all(), w.tally.recorded(), w.application.Executed())
+	return s
+}
+
 func (w *world) await(ctx context.Context, limit time.Duration, sent sentCounts, enough func(Sums) bool) (Sums, error) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for end := time.Now().Add(limit); ; {
-		s := sums(w.tally, sent, w.monitors)
+		s := w.sums(sent)
 		if enough(s) || time.Now().After(end) {
 			return s, nil
 		}

@@ -61,7 +61,12 @@ func TestDemoAddsUp(t *testing.T) {
 			t.Errorf("%s: %+v", name, k)
 		}
 	}
-	for _, want := range []string{"proxima rejected event", "at attempt 2", "answers 503 to everything", "uralsib is out (HTTP 503)",
+	if want := (CommandSums{Asked: 5, OK: 5, Executed: 4, Repeated: 1}); s.Commands != want {
+		t.Errorf("commands %+v, want %+v", s.Commands, want)
+	}
+	for _, want := range []string{"Command GET_STATUS CIM: code 0 in ", "Command GET_CASH_UNIT_INFO CDM: code 0 in ",
+		"RESET CIM is sent again under its id", "RESET CIM came again under its id: answered from memory, not executed",
+		"  ok     commands executed by the application 4 = asked 5 - answered from memory 1", "proxima rejected event", "at attempt 2", "answers 503 to everything", "uralsib is out (HTTP 503)",
 		"uralsib takes events again", "held ", "  ok     sent 400 = answered with code 0 400"} {
 		if !strings.Contains(o.String(), want) {
 			t.Errorf("the output does not say %q:\n%s", want, &o)
@@ -92,7 +97,7 @@ func TestInterruptedDemoAddsUp(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Fatalf("%v\n%s", err, &o)
 	}
-	if s := lastLine(t, o.String()); s.Sent == 0 || s.Sent >= 9600 {
+	if s := lastLine(t, o.String()); s.Sent == 0 || s.Sent >= 9600 || s.Commands.OK != s.Commands.Asked {
 		t.Errorf("sums %+v", s)
 	}
 	if text := o.String(); strings.Index(text, leave) > strings.Index(text, "Interrupted") || !strings.Contains(text, leave) {

@@ -14,8 +14,9 @@ import (
 //go:embed files
 var files embed.FS
 
-// addresses are where the simulated monitoring systems listen.
-type addresses struct{ Uralsib, Proxima string }
+// addresses are where the simulated monitoring systems and the simulated terminal
+// application listen.
+type addresses struct{ Uralsib, Proxima, Application string }
 
 // newFolder makes the demo's folder; done removes it if it is a temporary one.
 func newFolder(dir string) (path string, done func() error, err error) {

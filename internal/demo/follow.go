@@ -13,10 +13,10 @@ import (
 	"vestnik/streams"
 )
 
-// follow feeds the tally from the three streams until ctx ends.
+// follow feeds the tally from the four streams until ctx ends.
 func (t *tally) follow(ctx context.Context, js jetstream.JetStream, failed chan<- error, done func()) {
 	for stream, take := range map[string]func(jetstream.Msg) error{
-		streams.Events: t.takeEvents, streams.Route: t.takeRoute, streams.Done: t.takeDone,
+		streams.Events: t.takeEvents, streams.Route: t.takeRoute, streams.Done: t.takeDone, streams.Audit: t.takeAudit,
 	} {
 		go func() {
 			defer done()
@@ -33,7 +33,7 @@ func (t *tally) follow(ctx context.Context, js jetstream.JetStream, failed chan<
 }
 
 // followers is how many goroutines follow starts.
-const followers = 3
+const followers = 4
 
 func (t *tally) takeEvents(m jetstream.Msg) error {
 	events, err := event.Parse(event.Header(m.Headers()), m.Data())

@@ -2,6 +2,7 @@ package demo
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +22,7 @@ func layout(s snapshot, columns, height int) []row {
 	} else {
 		rows = append(rows, list(s)...)
 	}
-	rows = append(rows, nil, banner(s, columns), nil)
+	rows = append(rows, nil, commandRow(s.commands, columns), banner(s, columns), nil)
 	diary := min(diaryMax, max(height/8, 1))
 	room := height - len(rows) - diary - 2
 	if room > 0 {
@@ -170,6 +171,22 @@ func banner(s snapshot, columns int) row {
 		return row{{alarm, cut(text, columns)}}
 	}
 	return row{{dim, "  Both monitoring systems take events; lanes: high/normal/low"}}
+}
+
+// commandRow is the latest commands, the last one first, as many as there is room for.
+func commandRow(list []commandShot, columns int) row {
+	r := row{{dim, "  Commands"}}
+	if len(list) == 0 {
+		return r.add(dim, "  none so far")
+	}
+	for i, c := range slices.Backward(list) {
+		text := c.text()
+		if i < len(list)-1 && r.cells()+2+cells(text) > columns {
+			break
+		}
+		r = r.add(plain, "  ").add(fateStyle(text), text)
+	}
+	return r
 }
 
 // row is one event: when, whose, what, and what became of it.

@@ -13,7 +13,10 @@ import (
 // tagName is the attribute by which an event is known again.
 const tagName = "demo_id"
 
-// sender is the simulated terminal application, and what it was answered.
+// terminal is the edge's, and the first of those that send.
+const terminal = "00000040"
+
+// sender sends the events of the simulated terminals, and keeps what it was answered.
 type sender struct {
 	opts   Options
 	addr   string
@@ -46,7 +49,7 @@ func (s *sender) halt() { s.halted.Do(func() { close(s.stop) }) }
 // run sends until all is sent, halt, or ctx ends.
 func (s *sender) run(ctx context.Context) error {
 	report, err := simulate.Terminal{Options: simulate.Options{
-		Addr: s.addr, ATM: []string{"00000040"}, Terminals: s.opts.Terminals, Rate: s.opts.Rate, Count: s.opts.Events,
+		Addr: s.addr, ATM: []string{terminal}, Terminals: s.opts.Terminals, Rate: s.opts.Rate, Count: s.opts.Events,
 		JSONShare: 0.35, Seed: s.opts.Seed, Tag: tagName, Stop: s.stop, OnAnswer: s.answered,
 	}}.Run(ctx)
 	s.mu.Lock()

@@ -120,6 +120,17 @@ func (s *show) say(format string, args ...any) {
 	s.view.say(line)
 }
 
+// answered tells what came of a command. The dashboard has a line for it already.
+func (s *show) answered(a asked) {
+	came := "code " + a.outcome()
+	if a.err != nil {
+		came = "no answer: " + a.err.Error()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.view.say(said{time.Since(s.began), "Command " + spoken(a.Command) + ": " + came})
+}
+
 func (s *show) draw() {
 	for _, text := range s.w.tally.news() {
 		s.say("%s", text)

@@ -20,6 +20,7 @@ type snapshot struct {
 	released          int
 	sinks             []sinkShot
 	stories           []storyShot // latest first
+	commands          []commandShot
 	said              []said
 }
 
@@ -49,6 +50,7 @@ func (s *show) snapshot() snapshot {
 	shot.answered, shot.refused = s.from.now()
 	shot.sendRate = s.rates.of("sent", shot.answered, now)
 	t := s.w.tally
+	shot.commands = shots(s.w.operator.all(), t.recorded())
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	shot.stored, shot.packs = t.stored, t.packs

@@ -34,7 +34,7 @@ func printSummary(o Options, s Sums, took time.Duration) error {
 	if err := printSinks(o.Out, s); err != nil {
 		return err
 	}
-	fmt.Fprintln(o.Out)
+	printCommands(o.Out, s.Commands)
 	for _, c := range s.checks {
 		mark := "ok   "
 		if !c.ok {
@@ -44,6 +44,15 @@ func printSummary(o Options, s Sums, took time.Duration) error {
 	}
 	fmt.Fprintln(o.Out)
 	return nil
+}
+
+// printCommands is what became of the commands.
+func printCommands(out io.Writer, c CommandSums) {
+	fmt.Fprintf(out, "\n  %-32s%10d\n", "commands asked", c.Asked)
+	fmt.Fprintf(out, "  %-32s%10d\n", "  answered with code 0", c.OK)
+	fmt.Fprintf(out, "  %-32s%10d\n", "  recorded in AUDIT", c.Recorded)
+	fmt.Fprintf(out, "  %-32s%10d\n", "  executed by the application", c.Executed)
+	fmt.Fprintf(out, "  %-32s%10d\n\n", "  repeats answered from memory", c.Repeated)
 }
 
 // printSinks is the table of events by sink and state.

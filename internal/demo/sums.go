@@ -14,6 +14,7 @@ import (
 type Sums struct {
 	Sent       int                 `json:"sent"` // events whose sending was begun
 	Sinks      map[string]SinkSums `json:"sinks"`
+	Commands   CommandSums         `json:"commands"`
 	Answered   int                 `json:"-"` // with code 0
 	Refused    int                 `json:"-"` // with another code
 	Unanswered int                 `json:"-"` // cut off before an answer came

@@ -6,13 +6,14 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"vestnik/internal/audit"
 	"vestnik/internal/event"
 	"vestnik/internal/rules"
 	"vestnik/streams"
 )
 
-// tally keeps what EVENTS, ROUTE and DONE say, event by event. Three followers
-// write it, the screen reads it.
+// tally keeps what EVENTS, ROUTE and DONE say, event by event, and AUDIT, command by
+// command. Four followers write it, the screen reads it.
 type tally struct {
 	set        *rules.Set
 	signatures map[string][]string
@@ -27,7 +28,10 @@ type tally struct {
 	stories stories
 	ruled   int      // records of rules in force
 	changed bool     // more than one: rules.xml was changed meanwhile
-	told    []string // incidents that DONE tells of, not printed yet
+	told    []string // incidents that DONE and AUDIT tell of, not printed yet
+
+	trail    audit.Trail
+	commands []*audit.Row // in AUDIT
 }
 
 // book is one sink's part of the tally.

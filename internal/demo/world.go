@@ -19,17 +19,19 @@ import (
 	"vestnik/internal/simulate"
 )
 
-// world is everything that a demo starts: the monitoring systems, the edge with
-// what it hosts, the tally. close stops it in reverse.
+// world is everything that a demo starts: the monitoring systems, the terminal
+// application, the edge with what it hosts, the tally. close stops it in reverse.
 type world struct {
-	dir      string
-	cfg      *config.Config
-	log      *os.File
-	monitors map[string]*simulate.Monitor
-	serving  app.Serving
-	nc       *nats.Conn
-	js       jetstream.JetStream
-	tally    *tally
+	dir         string
+	cfg         *config.Config
+	log         *os.File
+	monitors    map[string]*simulate.Monitor
+	application *simulate.Application // sends no events: the sender does
+	operator    *operator
+	serving     app.Serving
+	nc          *nats.Conn
+	js          jetstream.JetStream
+	tally       *tally
 
 	failed  chan error // what must not end, has ended
 	closers []func() error
@@ -63,6 +65,10 @@ func open(ctx context.Context, dir string) (_ *world, err error) {
 	if to.Proxima, err = w.monitor(ctx, config.Proxima, proxima.Monitor, "/events"); err != nil {
 		return nil, err
 	}
+	w.application = simulate.NewApplication(simulate.ApplicationOptions{ATM: terminal})
+	if to.Application, err = w.listen(ctx, "simulated terminal application", w.application.Serve); err != nil {
+		return nil, err
+	}
 	if w.cfg, err = writeFiles(dir, to); err != nil {
 		return nil, err
 	}
@@ -78,13 +84,19 @@ func open(ctx context.Context, dir string) (_ *world, err error) {
 
 // monitor starts a simulated monitoring system on a free port and gives its URL.
 func (w *world) monitor(ctx context.Context, name string, m *simulate.Monitor, path string) (url string, err error) {
+	w.monitors[name] = m
+	addr, err := w.listen(ctx, "simulated "+name, m.Serve)
+	return "http://" + addr + path, err
+}
+
+// listen runs a part at a free port.
+func (w *world) listen(ctx context.Context, what string, serve func(context.Context, net.Listener) error) (addr string, err error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return "", fmt.Errorf("simulated %s: %w", name, err)
+		return "", fmt.Errorf("%s: %w", what, err)
 	}
-	w.monitors[name] = m
-	w.background(ctx, "simulated "+name, func(ctx context.Context) error { return m.Serve(ctx, ln) })
-	return "http://" + ln.Addr().String() + path, nil
+	w.background(ctx, what, func(ctx context.Context) error { return serve(ctx, ln) })
+	return ln.Addr().String(), nil
 }
 
 // edge starts the edge, with router and sinks in it, and connects to it.
@@ -106,6 +118,7 @@ func (w *world) edge(ctx context.Context) error {
 		return err
 	}
 	w.later(func() error { w.nc.Close(); return nil })
+	w.operator = &operator{nc: w.nc}
 	if w.js, err = jetstream.New(w.nc); err != nil {
 		return fmt.Errorf("JetStream: %w", err)
 	}
