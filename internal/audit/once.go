@@ -33,6 +33,7 @@ type Once struct {
 	mu      sync.Mutex
 	orders  []*order            // acting commands as they were begun
 	anew    []anew              // what Recover has found without a result and may be asked again
+	more    chan struct{}       // has an element when there is something in anew
 	begun   int                 // messages since the last mark
 	writing int                 // begin records whose place in AUDIT is not known yet
 	running map[uint64]struct{} // places of begin records without an end

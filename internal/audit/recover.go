@@ -59,6 +59,10 @@ func (o *Once) Recover(ctx context.Context, js jetstream.JetStream) error {
 	o.mu.Lock()
 	o.forget(now.Run)
 	o.begun = markEvery
+	select {
+	case o.signal() <- struct{}{}:
+	default:
+	}
 	o.mu.Unlock()
 	o.mark(ctx)
 	return nil
@@ -156,7 +160,9 @@ func (o *Once) close(ctx context.Context, f *found) {
 		o.Journal.end(ctx, r)
 	}
 	if len(again.Commands) > 0 {
+		o.mu.Lock()
 		o.anew = append(o.anew, again)
+		o.mu.Unlock()
 	}
 }
 
@@ -178,29 +184,49 @@ func (o *Once) remember(f *found, now clock.Moment) {
 	}
 }
 
-// Run asks anew what Recover has found, and returns when ctx ends: what is not
-// answered by then the next start asks.
+// Run asks anew what Recover has found, before or later, and returns when ctx ends: what
+// is not answered by then the next start asks.
 func (o *Once) Run(ctx context.Context) error {
-	for _, again := range o.anew {
-		begun := time.Now()
-		a := o.Next.Execute(ctx, again.Message)
-		if ctx.Err() != nil {
-			break
-		}
-		for k := range a.Results {
-			a.Results[k].Command = again.at[a.Results[k].Command]
-		}
-		r := header(End, again.id, o.Now().Wall)
-		r.Answer, r.TookMS = answerOf(a), float64(time.Since(begun).Microseconds())/1000
-		o.Journal.end(ctx, r)
-	}
-	if ctx.Err() == nil {
+	for {
 		o.mu.Lock()
-		o.anew = nil
+		list, more := o.anew, o.signal()
 		o.mu.Unlock()
+		for _, again := range list {
+			if o.askAnew(ctx, again); ctx.Err() != nil {
+				return nil
+			}
+		}
+		o.mu.Lock()
+		o.anew = o.anew[len(list):]
+		o.mu.Unlock()
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return nil
+		}
 	}
-	<-ctx.Done()
-	return nil
+}
+
+// signal has an element when Recover has found something; mu is held.
+func (o *Once) signal() chan struct{} {
+	if o.more == nil {
+		o.more = make(chan struct{}, 1)
+	}
+	return o.more
+}
+
+func (o *Once) askAnew(ctx context.Context, again anew) {
+	begun := time.Now()
+	a := o.Next.Execute(ctx, again.Message)
+	if ctx.Err() != nil {
+		return
+	}
+	for k := range a.Results {
+		a.Results[k].Command = again.at[a.Results[k].Command]
+	}
+	r := header(End, again.id, o.Now().Wall)
+	r.Answer, r.TookMS = answerOf(a), float64(time.Since(begun).Microseconds())/1000
+	o.Journal.end(ctx, r)
 }
 
 // markEvery is after how many messages the place is noted where a start begins to read.

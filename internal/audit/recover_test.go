@@ -10,7 +10,10 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
 
+	"vestnik/internal/audit"
+	"vestnik/internal/clock"
 	"vestnik/internal/code"
 	"vestnik/internal/command"
 )
@@ -199,4 +202,27 @@ func TestOrderOfAudit(t *testing.T) {
 	if n := d.app.executed() - before; n != inMemory {
 		t.Errorf("executed %d times before the restart, %d after", inMemory, n)
 	}
+}
+
+// What is found when the asking runs already, is asked all the same: the store could be
+// opened only later.
+func TestFoundLater(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.crashIn("GET_STATUS 2 CIM")
+	once := &audit.Once{Next: d.app, Journal: audit.NewJournal(atm, zerolog.Nop()), Window: d.win, Now: func() clock.Moment { return d.now }, Log: zerolog.Nop()}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- once.Run(ctx) }()
+	once.Journal.Open(t.Context(), d.js)
+	if err := once.Recover(t.Context(), d.js); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(10 * time.Second); d.kinds() != "begin end"; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal(d.kinds())
+		}
+	}
+	cancel()
+	<-done
 }
