@@ -72,6 +72,16 @@ func (d *desk) restart() {
 	}
 }
 
+// until waits for a condition.
+func (d *desk) until(ok func() bool) {
+	d.t.Helper()
+	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			d.t.Fatal("waited in vain")
+		}
+	}
+}
+
 func (d *desk) passes(dur time.Duration) { d.now = d.now.Add(dur) }
 
 // cmd is a command written as "NAME id param…".
@@ -290,10 +300,8 @@ func TestFoundWithoutResult(t *testing.T) {
 		defer close(gone)
 		old.Execute(context.Background(), message("frame", "GET_STATUS 7 CIM", "REBOOT 8", "GET_DEVICE_INFO 9"))
 	}()
-	for d.app.executed() < 3 {
-		time.Sleep(time.Millisecond) // until it is with the application
-	}
-	old.Journal.Close() // a crash: it writes no more
+	d.until(func() bool { return d.app.executed() >= 3 }) // until it is with the application
+	old.Journal.Close()                                   // a crash: it writes no more
 	close(d.app.hold)
 	<-gone
 	d.app.hold = nil
@@ -306,9 +314,7 @@ func TestFoundWithoutResult(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- d.once.Run(ctx) }()
-	for len(d.records()) < 4 {
-		time.Sleep(time.Millisecond) // until the answer is recorded
-	}
+	d.until(func() bool { return len(d.records()) >= 4 }) // until the answer is recorded
 	cancel()
 	if err := <-done; err != nil {
 		t.Fatal(err)
@@ -340,9 +346,7 @@ func TestRepeatWhileItRuns(t *testing.T) {
 	for range 5 {
 		wg.Go(func() { answers <- d.send("nats", "REBOOT 1") })
 	}
-	for d.app.executed() == 0 {
-		time.Sleep(time.Millisecond) // until one is with the application
-	}
+	d.until(func() bool { return d.app.executed() != 0 }) // until one is with the application
 	if len(answers) > 0 {
 		t.Error("answered before the command was done")
 	}
@@ -372,9 +376,7 @@ func TestStoreIsClosed(t *testing.T) {
 	d.app.hold = make(chan struct{})
 	answer := make(chan command.Answer)
 	go func() { answer <- d.send("frame", "REBOOT 2") }()
-	for d.app.executed() < 2 {
-		time.Sleep(time.Millisecond) // until it is with the application
-	}
+	d.until(func() bool { return d.app.executed() >= 2 }) // until it is with the application
 	d.once.Journal.Close()
 	close(d.app.hold)
 	if a := <-answer; show(a) != "0 2=0" {

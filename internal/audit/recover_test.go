@@ -50,9 +50,7 @@ func (d *desk) crashIn(commands ...string) {
 		defer close(gone)
 		old.Execute(context.Background(), message("frame", commands...))
 	}()
-	for d.app.executed() < before+len(commands) {
-		time.Sleep(time.Millisecond)
-	}
+	d.until(func() bool { return d.app.executed() >= before+len(commands) })
 	old.Journal.Close()
 	close(d.app.hold)
 	<-gone
@@ -72,9 +70,7 @@ func TestAnewFails(t *testing.T) {
 		done := make(chan error, 1)
 		n := len(d.records())
 		go func() { done <- d.once.Run(ctx) }()
-		for len(d.records()) == n {
-			time.Sleep(time.Millisecond)
-		}
+		d.until(func() bool { return len(d.records()) != n })
 		cancel()
 		<-done
 		d.app.head = command.Head{}
@@ -93,9 +89,7 @@ func TestEndTwice(t *testing.T) {
 	d.app.hold = make(chan struct{})
 	answer := make(chan command.Answer)
 	go func() { answer <- d.send("frame", "RESET 1 CIM") }()
-	for d.app.executed() == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	d.until(func() bool { return d.app.executed() != 0 })
 	js.stored.Store(1)
 	close(d.app.hold)
 	<-answer
@@ -115,9 +109,7 @@ func TestOwedEnd(t *testing.T) {
 	d.app.hold = make(chan struct{})
 	answer := make(chan command.Answer)
 	go func() { answer <- d.send("frame", "RESET 1 CIM") }()
-	for d.app.executed() == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	d.until(func() bool { return d.app.executed() != 0 })
 	js.lost.Store(1)
 	close(d.app.hold)
 	if a := <-answer; show(a) != "0 1=0" {
@@ -142,9 +134,7 @@ func TestNoMarkPassesWhatIsOwed(t *testing.T) {
 	d.app.hold = make(chan struct{})
 	answer := make(chan command.Answer)
 	go func() { answer <- d.send("frame", "RESET 1 CIM") }()
-	for d.app.executed() == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	d.until(func() bool { return d.app.executed() != 0 })
 	js.lost.Store(1)
 	close(d.app.hold)
 	<-answer
@@ -179,9 +169,7 @@ func TestOrderOfAudit(t *testing.T) {
 	js.slow.Store(&gate)
 	answer := make(chan command.Answer)
 	go func() { answer <- d.send("frame", "RESET 1 CIM") }()
-	for js.slow.Load() != nil {
-		time.Sleep(time.Millisecond)
-	}
+	d.until(func() bool { return js.slow.Load() == nil })
 	second := make(chan command.Answer)
 	go func() { second <- d.send("frame", "RESET 2 CDM") }()
 	select {

@@ -100,6 +100,16 @@ func serveCommands(t *testing.T, nc *nats.Conn) (*teller, *dropped) {
 	return e, d
 }
 
+// eventually waits for a condition.
+func eventually(t *testing.T, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("waited in vain")
+		}
+	}
+}
+
 func ask(t *testing.T, nc *nats.Conn, name, payload string, header ...string) *nats.Msg {
 	t.Helper()
 	m := &nats.Msg{Subject: streams.Cmd("40", name), Data: []byte(payload), Header: nats.Header{}}
@@ -205,9 +215,7 @@ func TestDropped(t *testing.T) {
 	if err := errors.Join(nc.Publish(subject, nil), nc.PublishRequest(subject, "in.00000040.URAL", nil), nc.PublishRequest(streams.Cmd("40", "FORMAT"), "$JS.API.STREAM.PURGE.EVENTS", nil)); err != nil {
 		t.Fatal(err)
 	}
-	for len(d.list()) < 3 {
-		time.Sleep(time.Millisecond) // until all are reported
-	}
+	eventually(t, func() bool { return len(d.list()) >= 3 }) // until all are reported
 	if e.count() != before {
 		t.Error("one was executed")
 	}
@@ -222,9 +230,7 @@ func TestSlowCommands(t *testing.T) {
 	for range 10 {
 		wg.Go(func() { answers <- string(ask(t, nc, "REBOOT", `{"id":"r"}`).Data) })
 	}
-	for e.count() < 10 {
-		time.Sleep(time.Millisecond) // until all are being executed at once
-	}
+	eventually(t, func() bool { return e.count() >= 10 }) // until all are being executed at once
 	ask(t, nc, "GET_STATUS", "CIM")
 	if len(answers) > 0 {
 		t.Error("answered before it was done")
