@@ -72,7 +72,7 @@ func (h *hall) serve(answer desk, atms ...string) {
 	h.t.Cleanup(nc.Close)
 	for _, atm := range atms {
 		door, err := control.OpenCommands(nc, control.Commands{ATM: atm, Version: "1.0.0", Log: zerolog.Nop(),
-			Dropped: func(context.Context, command.Message, string) { h.t.Error("a command wants no answer") },
+			Refused: func(context.Context, command.Message, command.Answer) { h.t.Error("a command is not read") },
 			Executor: desk(func(ctx context.Context, m command.Message) command.Answer {
 				m.ATM = atm
 				h.mu.Lock()

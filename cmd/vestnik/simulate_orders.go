@@ -122,7 +122,7 @@ func (o *orderFlags) faults(p *simulate.Proxima) []lastingFault {
 
 // parseOrder reads ATM NAME [PARAM…]; double quotes group.
 func parseOrder(line string) (order, error) {
-	words, err := quotedWords(line)
+	words, err := command.Words(line)
 	if err != nil {
 		return order{}, err
 	}
@@ -134,32 +134,4 @@ func parseOrder(line string) (order, error) {
 		o.Params = append(o.Params, command.Param{Value: w})
 	}
 	return o, nil
-}
-
-// quotedWords are the words of a line; blanks and nothing at all may stand in double quotes.
-func quotedWords(line string) (words []string, err error) {
-	var word strings.Builder
-	begun, quoted := false, false
-	for _, r := range line {
-		switch {
-		case r == '"':
-			begun, quoted = true, !quoted
-		case !quoted && strings.ContainsRune(" \t\r\n", r):
-			if begun {
-				words = append(words, word.String())
-			}
-			word.Reset()
-			begun = false
-		default:
-			begun = true
-			word.WriteRune(r)
-		}
-	}
-	if quoted {
-		return nil, errors.New("a double quote is not closed")
-	}
-	if begun {
-		words = append(words, word.String())
-	}
-	return words, nil
 }

@@ -26,11 +26,12 @@ import (
 // configuration is in force; the journal's store may be closed and opened meanwhile.
 type commands struct {
 	*command.Checks
-	once    *audit.Once
-	journal *audit.Journal
-	paused  atomic.Bool
-	twin    atomic.Pointer[code.Error] // why another edge with this number forbids commands
-	count   commandCounts
+	once     *audit.Once
+	journal  *audit.Journal
+	paused   atomic.Bool
+	twin     atomic.Pointer[code.Error] // why another edge with this number forbids commands
+	twinTold news                       // of twins, to the monitoring systems
+	count    commandCounts
 
 	unrecorded atomic.Pointer[code.Error] // why the record of commands is not open
 	recovered  bool                       // what the process before has left is known
@@ -154,8 +155,10 @@ func (c *commands) status() CommandsStatus {
 // openDoor takes commands by NATS, as long as the store is open.
 func (s *store) openDoor() (err error) {
 	s.door, err = control.OpenCommands(s.nc, control.Commands{ATM: s.cfg.ATM, Version: s.self.Version, Executor: s.commands, Log: s.log.With().Str("part", "commands").Logger(),
-		Dropped: func(ctx context.Context, m command.Message, why string) {
-			s.commands.journal.Refused(ctx, m, command.Refuse(s.cfg.ATM, code.New(code.NotPermitted, why)))
+		Grace: terminal.CommandGrace,
+		Refused: func(ctx context.Context, m command.Message, a command.Answer) {
+			s.commands.count.add(m, a)
+			s.commands.journal.Refused(ctx, m, a)
 		}})
 	return err
 }

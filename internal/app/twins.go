@@ -17,6 +17,23 @@ func (s *store) twins(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
+	for ctx.Err() == nil {
+		if err := s.watchTwins(ctx); err != nil && ctx.Err() == nil {
+			s.log.Error().Err(err).Msg("twins cannot be looked for, tried again")
+			wait(ctx, lookAgain)
+		}
+	}
+	return nil
+}
+
+// lookAgain is the pause after a failed look for twins, tellTwinAgain how long the same
+// news of them is none.
+const (
+	lookAgain     = 5 * time.Second
+	tellTwinAgain = time.Hour
+)
+
+func (s *store) watchTwins(ctx context.Context) error {
 	self, err := s.identity(ctx)
 	if err != nil {
 		return err
@@ -27,15 +44,25 @@ func (s *store) twins(ctx context.Context) error {
 	}
 	defer nc.Close()
 	defer s.commands.twin.Store(nil)
-	var told *twin.Twin
 	return twin.Watch(ctx, nc, twin.Options{ATM: s.cfg.ATM, Self: self, Links: s.broker.Links, Log: s.log.With().Str("part", "twin").Logger(),
-		Changed: func(t *twin.Twin) {
-			text := s.twinned(t)
-			if t != nil && (told == nil || told.Younger != t.Younger) { // more of them are no more news
-				_ = s.own(ctx, "critical", text) // told in the log
-			}
-			told = t
-		}})
+		Changed: func(t *twin.Twin) { s.tellTwin(ctx, s.twinned(t)) }})
+}
+
+// tellTwin tells the monitoring systems; a twin whose link comes and goes is told once an hour.
+func (s *store) tellTwin(ctx context.Context, text string) {
+	told := &s.commands.twinTold
+	if text == "" || text == told.text && time.Since(told.at) < tellTwinAgain {
+		return
+	}
+	if s.own(ctx, "critical", text) == nil { // else told in the log
+		*told = news{text, time.Now()}
+	}
+}
+
+// news is what was told, and when.
+type news struct {
+	text string
+	at   time.Time
 }
 
 func (s *store) identity(ctx context.Context) (twin.Identity, error) {

@@ -24,6 +24,7 @@ type Journal struct {
 	atm     string
 	log     zerolog.Logger
 	strange *rate.Limiter // of records of who may not command
+	wrong   *rate.Limiter // of records of what else is refused
 
 	mu   sync.Mutex
 	js   jetstream.JetStream // nil = closed
@@ -33,7 +34,7 @@ type Journal struct {
 
 // NewJournal makes the journal of a terminal.
 func NewJournal(atm string, log zerolog.Logger) *Journal {
-	return &Journal{atm: atm, log: log, strange: rate.NewLimiter(10, 100)}
+	return &Journal{atm: atm, log: log, strange: rate.NewLimiter(10, 100), wrong: rate.NewLimiter(100, 2000)}
 }
 
 // Prepare makes AUDIT, or changes its limits.
@@ -155,11 +156,17 @@ func (j *Journal) end(ctx context.Context, r Record) {
 	}
 }
 
-// Refused records commands that were not executed, and why. Those of strangers are
-// recorded ten a second: a flood of them is not to push the record of others out.
+// Refused records commands that were not executed, and why. Of a flood some are recorded,
+// ten messages a second of strangers and a hundred of others: it is not to push the record of
+// what was executed out.
 func (j *Journal) Refused(ctx context.Context, m command.Message, a command.Answer) {
-	if m.Forbidden != nil && !j.strange.Allow() {
-		j.log.Warn().Err(m.Forbidden).Str("remote", m.Origin.Remote).Int("commands", len(m.Commands)).Msg("commands refused, too many to record each")
+	limit := j.wrong
+	if m.Forbidden != nil {
+		limit = j.strange
+	}
+	if !limit.Allow() {
+		j.log.Warn().Int("code", int(a.Code)).Str("way", m.Origin.Way).Str("remote", m.Origin.Remote).Int("commands", len(m.Commands)).
+			Msg("commands refused, too many to record each")
 		return
 	}
 	r := header(Refused, newMessage(), time.Now())

@@ -156,7 +156,7 @@ func (o *Once) execute(ctx context.Context, t *task) command.Answer {
 	m := t.Message
 	m.Commands = t.toRun()
 	a := o.Next.Execute(ctx, m)
-	if a.Code == code.OutcomeUnknown { // SPEC 7: 109 stands in the commands' results
+	if a.Code == code.OutcomeUnknown && a.Source == command.Agent { // SPEC 7: 109 stands in the commands' results
 		a.Head = command.Done()
 		a.Results = unknown(m.Commands)
 	}
@@ -191,7 +191,7 @@ func (o *Once) settle(t *task, a command.Answer) {
 				mine.results = append(mine.results, r)
 			}
 		}
-		if unsent(a.Code) {
+		if unsent(a.Head) {
 			o.orders = slices.DeleteFunc(o.orders, func(was *order) bool { return was == mine })
 		}
 		close(mine.done)

@@ -46,10 +46,10 @@ func (o *order) outcome(ctx context.Context) (command.Head, []command.Result) {
 	}
 }
 
-// unsent tells whether an answer's code says that the application has not seen the
-// commands.
-func unsent(c code.Code) bool {
-	return c == code.NoApplication || c == code.BadSize || c == code.NotStored
+// unsent tells whether the head of an answer says that the application has not seen the
+// commands. The application itself cannot say so.
+func unsent(h command.Head) bool {
+	return h.Source == command.Agent && (h.Code == code.NoApplication || h.Code == code.BadSize || h.Code == code.NotStored)
 }
 
 // known is the last order like a command that is remembered.

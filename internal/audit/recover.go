@@ -36,7 +36,7 @@ type outcome struct {
 }
 
 // unsent tells whether the application has not seen the command.
-func (f *found) unsent(i int) bool { return unsent(f.done[i].head.Code) }
+func (f *found) unsent(i int) bool { return unsent(f.done[i].head) }
 
 // Recover reads the journal, which is open, at the start of the process: what was begun
 // within the window is remembered, acting commands without a result get code 109, and the

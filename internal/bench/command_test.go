@@ -213,7 +213,7 @@ func startCrowd(b *testing.B, terminals int) *nats.Conn {
 			Same: func(n string) bool { full, err := proatm.Terminal(n); return err == nil && full == atm }}
 		own := connect()
 		door, err := control.OpenCommands(own, control.Commands{ATM: atm, Version: "1.0.0", Executor: checks, Log: zerolog.Nop(),
-			Dropped: func(context.Context, command.Message, string) {}})
+			Refused: func(context.Context, command.Message, command.Answer) {}})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -28,9 +28,11 @@ type Commands struct {
 	ATM, Version string
 	Executor     command.Executor
 	Log          zerolog.Logger
-	// Dropped is told of a command that got no answer because there is no subject to
-	// answer to, or none that answers may go to.
-	Dropped func(ctx context.Context, m command.Message, why string)
+	// Refused is told of a command that did not come to the Executor: its payload cannot be
+	// read, or there is no subject to answer to, or none that answers may go to.
+	Refused func(ctx context.Context, m command.Message, a command.Answer)
+	// Grace is how long commands that run may take when the door closes; 0 = not at all.
+	Grace time.Duration
 }
 
 // A Door takes commands by NATS until it is closed.
@@ -99,8 +101,8 @@ func (d *Door) Run(ctx context.Context) error {
 	return nil
 }
 
-// Close takes no more commands, and returns when those in flight are answered: they are
-// told to give up.
+// Close takes no more commands, and returns when those in flight are answered: after Grace
+// they are told to give up.
 func (d *Door) Close() {
 	if d.service != nil {
 		_ = d.service.Stop() // an error: the connection has gone
@@ -108,11 +110,13 @@ func (d *Door) Close() {
 	if d.unknown != nil {
 		_ = d.unknown.Unsubscribe()
 	}
-	d.cancel()
 	d.mu.Lock()
 	d.closed = true
 	d.mu.Unlock()
+	late := time.AfterFunc(d.Grace, d.cancel)
+	defer late.Stop()
 	d.running.Wait()
+	d.cancel()
 }
 
 // mostOpen is how many requests may be open at once, whatever becomes of them: each costs
@@ -257,11 +261,14 @@ func (d *Door) answer(in request) reply {
 	m.Resume, _ = time.Parse(time.RFC3339Nano, in.header.Get(streams.HeaderResume)) // zero: absent
 	if why := undeliverable(in.reply); why != "" {
 		d.Log.Warn().Str("subject", in.subject).Str("reply", in.reply).Str("who", m.Origin.Who).Msg("command dropped: " + why)
-		d.Dropped(d.ctx, m, why)
+		d.Refused(d.ctx, m, command.Refuse(d.ATM, code.New(code.NotPermitted, why)))
 		return reply{}
 	}
 	if bad != nil {
-		return write(command.Refuse(d.ATM, bad), asJSON)
+		d.Log.Warn().Err(bad).Str("subject", in.subject).Str("who", m.Origin.Who).Msg("command refused")
+		a := command.Refuse(d.ATM, bad)
+		d.Refused(d.ctx, m, a)
+		return write(a, asJSON)
 	}
 	return write(d.Executor.Execute(d.ctx, m), asJSON).fitting(d.ATM, asJSON, d.nc.MaxPayload()-headroom)
 }
@@ -311,7 +318,7 @@ func ownError(a command.Answer) code.Code {
 // proves nothing: who writes NATS by hand ends a line with LF alone, or the header with an
 // empty line, and has his own read in its place.
 func originOf(in request) command.Origin {
-	o := command.Origin{Way: command.WayNATS, Who: in.header.Get(streams.HeaderWho)}
+	o := command.Origin{Way: command.WayNATS, Who: code.Shown(in.header.Get(streams.HeaderWho))}
 	if way := in.header.Get(streams.HeaderWay); way == command.WayProxima || way == command.WayVestnik {
 		o.Way = way
 	}

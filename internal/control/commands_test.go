@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -80,10 +81,10 @@ func (d *dropped) list() []string {
 func serveCommands(t *testing.T, nc *nats.Conn) (*teller, *dropped) {
 	t.Helper()
 	e, d := &teller{held: make(chan struct{})}, &dropped{}
-	door, err := control.OpenCommands(nc, control.Commands{ATM: "00000040", Version: "1.2.3", Executor: e, Log: zerolog.Nop(), Dropped: func(_ context.Context, m command.Message, why string) {
+	door, err := control.OpenCommands(nc, control.Commands{ATM: "00000040", Version: "1.2.3", Executor: e, Log: zerolog.Nop(), Refused: func(_ context.Context, m command.Message, a command.Answer) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		d.why = append(d.why, m.Commands[0].Name+" "+why)
+		d.why = append(d.why, fmt.Sprint(m.Commands[0].Name, " ", int(a.Code)))
 	}})
 	if err != nil {
 		t.Fatal(err)

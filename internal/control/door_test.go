@@ -37,7 +37,7 @@ func TestCloseUnderLoad(t *testing.T) {
 	nc, _ := connect(t)
 	for range 20 {
 		e := &checked{}
-		door, err := control.OpenCommands(nc, control.Commands{ATM: "40", Version: "1.2.3", Executor: e, Log: zerolog.Nop(), Dropped: func(context.Context, command.Message, string) {}})
+		door, err := control.OpenCommands(nc, control.Commands{ATM: "40", Version: "1.2.3", Executor: e, Log: zerolog.Nop(), Refused: func(context.Context, command.Message, command.Answer) {}})
 		if err != nil {
 			t.Fatal(err)
 		}

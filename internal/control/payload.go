@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"unicode/utf8"
 
 	"vestnik/internal/code"
@@ -114,36 +113,12 @@ func scalar(raw json.RawMessage) (string, error) {
 	return "", fmt.Errorf("%s is neither a string nor a number", raw)
 }
 
-// fromWords splits at blanks; double quotes group, and "" is an empty value.
 func fromWords(s string) (params []command.Param, _ error) {
-	if i := strings.IndexAny(s, "“”„«»"); i >= 0 {
-		return nil, fmt.Errorf("typographic quote in %q: quotes are straight (\")", s)
+	words, err := command.Words(s)
+	for _, w := range words {
+		params = append(params, command.Param{Value: w})
 	}
-	var word strings.Builder
-	quoted, begun := false, false
-	end := func() {
-		if begun {
-			params = append(params, command.Param{Value: word.String()})
-		}
-		begun = false
-		word.Reset()
-	}
-	for _, r := range s {
-		switch {
-		case r == '"':
-			quoted, begun = !quoted, true
-		case !quoted && strings.ContainsRune(" \t\r\n", r):
-			end()
-		default:
-			begun = true
-			word.WriteRune(r)
-		}
-	}
-	end()
-	if quoted {
-		return nil, fmt.Errorf("a double quote in %q is not closed", s)
-	}
-	return params, nil
+	return params, err
 }
 
 // speakable refuses what XML cannot say: it would reach the terminal as something else.

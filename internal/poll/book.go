@@ -240,6 +240,19 @@ func (b *book) answer(ctx context.Context, it *item, a answer) error {
 	return nil
 }
 
+// drop forgets a command that was not executed, as if it had never come.
+func (b *book) drop(ctx context.Context, it *item) error {
+	if err := b.put(ctx, &nats.Msg{Subject: subject(b.terminal, it.key)}, minTTL); err != nil {
+		return fmt.Errorf("journal of polled commands: command %q is not given back: %w", idText(it.ID), err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.queue = b.queue[1:]
+	delete(b.entries, it.key)
+	b.bytes -= it.size
+	return nil
+}
+
 // maxResult keeps an entry below what a NATS message may be.
 const maxResult = 900 << 10
 

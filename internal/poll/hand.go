@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,13 +59,26 @@ func (l *line) hand(ctx context.Context) error {
 			continue
 		}
 		a, err := l.execute(ctx, it)
+		switch {
+		case errors.Is(err, errForbidden):
+			err = l.yield(ctx, it)
+		case err == nil:
+			err = l.book.answer(ctx, it, a)
+		}
 		if err != nil {
 			return err
 		}
-		if err := l.book.answer(ctx, it, a); err != nil {
-			return err
-		}
 	}
+}
+
+// yield gives a command back that the edge may not execute, and polls no more for a
+// while: another edge has the terminal's number, and polls as well. The monitoring system
+// repeats what has no result, and none of ours may stand for the other's.
+func (l *line) yield(ctx context.Context, it *item) error {
+	l.barred.Store(int64(l.opts.Now().Run + l.opts.Barred))
+	l.log.Warn().Str("id", idText(it.ID)).Str("command", it.Name).Dur("pause", l.opts.Barred).
+		Msg("the edge refuses commands, for another has its terminal's number: the polled command is given back")
+	return l.book.drop(ctx, it)
 }
 
 // execute has the command executed, unless it is known here what becomes of it.
@@ -107,6 +121,8 @@ func (l *line) ask(ctx context.Context, it *item, c command.Command, doubt bool)
 		case err == nil:
 			l.absent = 0
 			return a, nil
+		case errors.Is(err, errForbidden):
+			return answer{}, err
 		case errors.Is(err, errBadAnswer):
 			l.log.Error().Err(err).Str("command", c.Name).Msg("the edge's answer to a polled command is not understood")
 			return l.without(c, true, code.BadAnswer, "Неверный ответ агента терминала"), nil
@@ -155,7 +171,18 @@ func (l *line) without(c command.Command, doubt bool, why code.Code, description
 var (
 	errBadAnswer = errors.New("not an answer to a command")
 	errLater     = errors.New("the edge refuses commands for now")
+	errForbidden = errors.New("the edge may not execute commands")
 )
+
+// forbidden tells whether the edge says 106: of a request by NATS it does so only as the
+// younger of two edges with one number.
+func (a *answer) forbidden() bool {
+	var list []command.Result
+	if json.Unmarshal(a.Results, &list) != nil {
+		return false
+	}
+	return slices.ContainsFunc(list, func(r command.Result) bool { return r.Code == code.NotPermitted && r.Source == command.Agent })
+}
 
 // later tells whether an answer means that the command was not begun and may be later:
 // not journaled, paused, overloaded (SPEC 1).
@@ -186,8 +213,13 @@ func (l *line) request(ctx context.Context, it *item, c command.Command, doubt b
 	if err := json.Unmarshal(resp.Data, &a); err != nil || a.Code == nil {
 		return answer{}, fmt.Errorf("%w: %d bytes %s", errBadAnswer, len(resp.Data), resp.Header.Get("Nats-Service-Error"))
 	}
-	if a.later() {
+	switch {
+	case a.later():
 		return a, fmt.Errorf("%w: code %d", errLater, *a.Code)
+	case a.forbidden() && !doubt:
+		return a, errForbidden
+	case a.forbidden(): // it may have been executed before: not to be forgotten
+		return a, fmt.Errorf("%w: code %d", errLater, code.NotPermitted)
 	}
 	return a, nil
 }

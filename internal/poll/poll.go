@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -37,6 +38,9 @@ type Options struct {
 	// Absent is for how long no edge takes a command before it is answered without one;
 	// default 1 min.
 	Absent time.Duration
+	// Barred is the pause in polling when the edge refuses commands for another edge has
+	// its number; default 30 s.
+	Barred time.Duration
 
 	Now clock.Func // default clock.Now
 	Log zerolog.Logger
@@ -55,6 +59,7 @@ func (o *Options) defaults() {
 	def(&o.PollWait, time.Minute)
 	def(&o.AnswerTimeout, 45*time.Second)
 	def(&o.Absent, time.Minute)
+	def(&o.Barred, 30*time.Second)
 	def(&o.Pace.Empty, time.Second)
 	def(&o.Pace.Least, 100*time.Millisecond)
 	if o.Aside == (sink.Backoff{}) {
@@ -218,6 +223,7 @@ type line struct {
 
 	// Of hand's.
 	absent time.Duration // since when there is no edge, 0 = there is
+	barred atomic.Int64  // until when there are no polls, by clock.Moment's Run
 
 	// Of poll's and post's, for all to see.
 	told sync.Mutex

@@ -587,6 +587,30 @@ func TestEdgeRefusesForNow(t *testing.T) {
 	}
 }
 
+// The younger of two edges with one number executes nothing: what it was given goes back,
+// for the other polls, too, and nothing is posted in its name.
+func TestEdgeIsATwin(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.edge.set(func() {
+		w.edge.headBack = `{"atm":"00000040","code":0,"status":"ok","source":"agent","description":"d",` +
+			`"results":[{"id":"1","name":"REBOOT","code":106,"status":"error","source":"agent","description":"twin"}]}`
+	})
+	w.bank.give(order3(`1`, "REBOOT"))
+	p := w.run(func(o *Options) { o.Barred = 300 * time.Millisecond })
+	waitFor(t, "several requests", func() bool { return p.Stats().Requests >= 3 })
+	if polls, requests := w.bank.polls(), p.Stats().Requests; polls > 2*int(requests)+2 || // the next one may have begun before the answer
+		len(w.bank.results(`1`)) != 0 || w.edge.resumes() != 0 {
+		t.Errorf("%d polls for %d requests, posted %s, %d resumed", polls, requests, w.bank.results(`1`), w.edge.resumes())
+	}
+	waitFor(t, "an empty journal", func() bool { s := p.Stats(); return s.Waiting == 0 && s.Unposted == 0 })
+	w.edge.set(func() { w.edge.headBack = "" })
+	w.waitPosted(`1`)
+	if n := w.edge.executed(`1`); n < 1 || len(w.bank.results(`1`)) != 1 {
+		t.Errorf("%d executed, posted %s", n, w.bank.results(`1`))
+	}
+}
+
 // A name that no subject can have is answered here; the edge has the others on record.
 func TestUnknownName(t *testing.T) {
 	t.Parallel()

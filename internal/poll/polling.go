@@ -46,6 +46,10 @@ func (l *line) poll(ctx context.Context) error {
 		if _, err := l.gate.pass(ctx); err != nil {
 			return err
 		}
+		if left := time.Duration(l.barred.Load()) - l.opts.Now().Run; left > 0 {
+			wait(ctx, left, l.gate.shutting())
+			continue
+		}
 		if !l.book.room() {
 			wait(ctx, l.opts.Pace.Known.Min, l.book.freed)
 			continue

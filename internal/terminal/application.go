@@ -39,9 +39,9 @@ func NewApplication(o ApplicationOptions) *Application {
 	return &Application{o}
 }
 
-// Execute is command.Executor's. The answer's code says how far the commands came: 104
-// and 2, they were not sent; 105, 107 and 109 (ctx has ended), they may have been
-// executed.
+// Execute is command.Executor's. The answer's code says how far the commands came: 104,
+// 2 and 6 (ctx has ended), they were not sent; 105, 107 and 109 (ctx has ended), they may
+// have been executed.
 func (a *Application) Execute(ctx context.Context, m command.Message) command.Answer {
 	answer, err := a.ask(ctx, m)
 	if err == nil {
@@ -85,6 +85,9 @@ func (a *Application) connect(ctx context.Context) (net.Conn, *code.Error) {
 	}
 	d := net.Dialer{Timeout: a.opts.ConnectTimeout, KeepAlive: -1}
 	conn, err := d.DialContext(ctx, "tcp", a.opts.Addr)
+	if err != nil && ctx.Err() != nil {
+		return nil, &code.Error{Code: code.NotStored, Detail: "the edge stops", Description: "Агент терминала останавливается, команда не отправлена, повторите её"}
+	}
 	if err != nil {
 		return nil, &code.Error{Code: code.NoApplication, Detail: err.Error(),
 			Description: "Нет связи с терминальным ПО по адресу " + a.opts.Addr + ": запущено ли оно? Команда не отправлена"}

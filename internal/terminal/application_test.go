@@ -158,7 +158,7 @@ func TestNoApplication(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if got := application(addr).Execute(ctx, status); got.Code != code.NoApplication { // not sent: nothing is unknown
+	if got := application(addr).Execute(ctx, status); got.Code != code.NotStored { // not sent: nothing is unknown
 		t.Errorf("%+v", got)
 	}
 }

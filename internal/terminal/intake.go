@@ -29,7 +29,7 @@ func (s *Server) judge(ctx context.Context, c *conn, sig signature, body []byte)
 	case c.overloaded:
 		err = code.New(code.Overloaded, "too many connections")
 	case !doc.IsEvent():
-		return s.command(ctx, c, sig, doc)
+		return s.command(c, sig, doc)
 	case s.paused.Load(): // SPEC 4: --intake answers events with code 7
 		err = code.New(code.Paused, "intake is paused")
 	default:
@@ -79,7 +79,7 @@ func (s *Server) record(ctx context.Context, sig signature, doc proatm.Document,
 
 // command answers <monitoring>. Who may not command is told so command by command (SPEC
 // 7: code 106), by the Executor, which records that he tried.
-func (s *Server) command(ctx context.Context, c *conn, sig signature, doc proatm.Document) verdict {
+func (s *Server) command(c *conn, sig signature, doc proatm.Document) verdict {
 	s.count.commands.Add(1)
 	if s.opts.Commands == nil {
 		return s.refusal(c, sig.name, nil, code.New(code.NoApplication, "nobody takes commands here"))
@@ -87,7 +87,7 @@ func (s *Server) command(ctx context.Context, c *conn, sig signature, doc proatm
 	m := command.Message{Signature: sig.name, Commands: doc.Commands, Forbidden: s.forbidden(c.from),
 		Origin: command.Origin{Way: command.WayFrame, Who: c.from.Name, Remote: c.RemoteAddr().String()}}
 	m.ATM, _ = event.Lookup(doc.Attrs, "atm")
-	return verdict{commanded, s.frame(sig.name, proatm.CommandAnswer(s.opts.Commands.Execute(ctx, m))), false}
+	return verdict{commanded, s.frame(sig.name, proatm.CommandAnswer(s.opts.Commands.Execute(s.commands, m))), false}
 }
 
 // forbidden is why commands of an origin are not taken, nil if they are.

@@ -39,6 +39,8 @@ type Server struct {
 	full   atomic.Pointer[code.Error]
 	count  counters
 
+	commands context.Context // of those that run, set by Serve
+
 	refusals rate.Sometimes // logs of refused addresses
 	failures rate.Sometimes // logs of failed accepts
 }
@@ -107,9 +109,14 @@ func (s *Server) Serve(ctx context.Context, ports ...net.Listener) error {
 	}
 	owed, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
+	commands, stopCommands := context.WithCancel(owed)
+	defer stopCommands()
+	s.commands = commands
 	var wg sync.WaitGroup
 	err := s.acceptFrom(ctx, owed, ports, &wg)
 
+	slow := time.AfterFunc(CommandGrace, stopCommands)
+	defer slow.Stop()
 	s.conns.stop(newcomer)
 	late := time.AfterFunc(newcomer, func() { s.conns.stop(0) })
 	defer late.Stop()
@@ -125,6 +132,10 @@ func (s *Server) Serve(ctx context.Context, ports ...net.Listener) error {
 	<-done
 	return err
 }
+
+// CommandGrace is how long commands that run may take when the edge stops or changes over:
+// behind that their outcome is unknown (code 109), for events wait for the next life.
+const CommandGrace = time.Second
 
 // newcomer is for how long a connection may have been there without a frame when the
 // port stops, and for how long it then may still send it: the edge that changes over to
