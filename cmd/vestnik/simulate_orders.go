@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vestnik/internal/code"
 	"vestnik/internal/command"
 	"vestnik/internal/simulate"
 )
@@ -123,8 +124,9 @@ func (o *orderFlags) faults(p *simulate.Proxima) []lastingFault {
 // parseOrder reads ATM NAME [PARAM…]; double quotes group.
 func parseOrder(line string) (order, error) {
 	words, err := command.Words(line)
-	if err != nil {
-		return order{}, err
+	var bad *code.Error
+	if errors.As(err, &bad) {
+		return order{}, errors.New(bad.Detail)
 	}
 	if len(words) < 2 || strings.Trim(words[0], "0123456789") != "" || len(words[0]) > 8 {
 		return order{}, errors.New("want ATM NAME [PARAM…], as in 00000040 GET_STATUS CIM")

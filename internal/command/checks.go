@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"sync/atomic"
 
 	"vestnik/internal/code"
@@ -37,7 +38,11 @@ func (c *Checks) Execute(ctx context.Context, m Message) Answer {
 		atm = c.ATM
 	}
 	if len(m.Commands) == 0 { // SPEC 7: without commands = result 0
-		a := Answer{ATM: atm, Head: Own(code.OK, "В сообщении нет команд")}
+		text := "В сообщении нет команд"
+		if m.Ignored != "" {
+			text += ", пропущен неизвестный элемент «" + code.Shown(m.Ignored) + "»"
+		}
+		a := Answer{ATM: atm, Head: Own(code.OK, text)}
 		if m.ATM != "" && !c.Same(m.ATM) {
 			a = Refuse(atm, c.other(m.ATM))
 		}
@@ -184,28 +189,53 @@ func NewID() string { return strconv.Itoa(1 + int(rand.Int32N(1<<31-1))) }
 
 // Match says which command each result of the application belongs to. Results stand in
 // the order of the commands, each with its command's id, as many as it has parameters, one
-// without any (SPEC 7); anything else is an error. A command that takes no parameters may
-// have a single result whatever it was given.
+// without any (SPEC 7); anything else is an error, a *code.Error 107. A command that takes
+// no parameters may have a single result whatever it was given. A param that a result has
+// must be the one that was asked for in its place, in upper or lower case (the manual
+// answers proatm for ProATM).
 func Match(commands []Command, results []Result) error {
 	next := 0
 	for i, c := range commands {
 		n := 0
 		for next < len(results) && n < c.Results() && results[next].ID == c.ID {
+			if err := c.answers(n, results[next], next); err != nil {
+				return err
+			}
 			results[next].Command, results[next].Name = i, c.Name
 			next, n = next+1, n+1
 		}
 		switch {
 		case n == c.Results() || n == 1 && bare(c.Name):
 		case next < len(results):
-			return fmt.Errorf("result %d is for id %q, where command %d with id %q wants %d results", next+1, results[next].ID, i+1, c.ID, c.Results())
+			return mismatch(fmt.Sprintf("result %d is for id %q, where command %d with id %q wants %d results", next+1, code.Cut(results[next].ID), i+1, code.Cut(c.ID), c.Results()),
+				fmt.Sprintf("command_result %d – с id «%s», а не «%s»", next+1, code.Shown(results[next].ID), code.Shown(c.ID)))
 		default:
-			return fmt.Errorf("%d results for command %d with id %q, which wants %d", n, i+1, c.ID, c.Results())
+			return mismatch(fmt.Sprintf("%d results for command %d with id %q, which wants %d", n, i+1, code.Cut(c.ID), c.Results()),
+				fmt.Sprintf("у команды с id «%s» результатов %d вместо %d", code.Shown(c.ID), n, c.Results()))
 		}
 	}
 	if next < len(results) {
-		return fmt.Errorf("result %d is for id %q, which was not asked or has all its results", next+1, results[next].ID)
+		return mismatch(fmt.Sprintf("result %d is for id %q, which was not asked or has all its results", next+1, code.Cut(results[next].ID)),
+			fmt.Sprintf("лишний command_result %d с id «%s»", next+1, code.Shown(results[next].ID)))
 	}
 	return nil
+}
+
+// answers tells whether the result r, the at-th of all, is for the n-th parameter.
+func (c Command) answers(n int, r Result, at int) error {
+	if r.Param == nil || len(c.Params) == 0 || bare(c.Name) {
+		return nil
+	}
+	want := c.Params[n].Value
+	if strings.EqualFold(strings.TrimSpace(*r.Param), strings.TrimSpace(want)) {
+		return nil
+	}
+	return mismatch(fmt.Sprintf("result %d with id %q is for param %q, not %q", at+1, code.Cut(r.ID), code.Cut(*r.Param), code.Cut(want)),
+		fmt.Sprintf("command_result %d с id «%s» – для param «%s», а не «%s»", at+1, code.Shown(r.ID), code.Shown(*r.Param), code.Shown(want)))
+}
+
+func mismatch(en, ru string) error {
+	return &code.Error{Code: code.BadAnswer, Detail: en, Description: ru}
 }
 
 // bare tells a command that takes no parameters (manual).

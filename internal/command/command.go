@@ -148,6 +148,7 @@ type Message struct {
 	Signature string // of the frame it came in; "" = MSG_SIGNATURE
 	Origin    Origin
 	Commands  []Command
+	Ignored   string      // the first element that means nothing: a command, perhaps, with a typing mistake
 	Forbidden *code.Error // why the sender may not command (code 106); nil = he may
 	// Resume, if set, says that the commands may have been handed to the edge before,
 	// at that time or later: what was begun since is not begun again.

@@ -3,14 +3,20 @@ package command
 import (
 	"fmt"
 	"strings"
+
+	"vestnik/internal/code"
 )
+
+// TypographicQuotes are those that word processors put in the place of straight ones.
+const TypographicQuotes = "“”„«»"
 
 // Words splits a line at blanks (SPEC 7: words, each a parameter's value); double quotes
 // group, and "" is an empty word. Typographic quotes are an error: they are meant to group
-// and do not.
+// and do not. The error is a *code.Error: 3, in both languages.
 func Words(s string) (words []string, _ error) {
-	if i := strings.IndexAny(s, "“”„«»"); i >= 0 {
-		return nil, fmt.Errorf("typographic quote in %q: quotes are straight (\")", s)
+	if i := strings.IndexAny(s, TypographicQuotes); i >= 0 {
+		return nil, &code.Error{Code: code.Malformed, Detail: fmt.Sprintf("typographic quote in %q: quotes are straight (\")", code.Cut(s[i:])),
+			Description: "типографская кавычка, начиная с «" + code.Shown(s[i:]) + "», кавычки должны быть прямыми (\")"}
 	}
 	var word strings.Builder
 	quoted, begun := false, false
@@ -34,7 +40,8 @@ func Words(s string) (words []string, _ error) {
 	}
 	end()
 	if quoted {
-		return nil, fmt.Errorf("a double quote in %q is not closed", s)
+		return nil, &code.Error{Code: code.Malformed, Detail: fmt.Sprintf("a double quote in %q is not closed", code.Cut(s)),
+			Description: "кавычка (\") не закрыта в «" + code.Shown(s) + "», закройте её"}
 	}
 	return words, nil
 }

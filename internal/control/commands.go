@@ -146,7 +146,7 @@ func (d *Door) run(f func()) *code.Error {
 
 // unasked is the answer to a request that was not even looked at.
 func (d *Door) unasked(in request, why *code.Error) reply {
-	if undeliverable(in.reply) != "" {
+	if undeliverable(in.reply) != nil {
 		return reply{}
 	}
 	_, asJSON, _ := parsePayload(in.name(), in.data)
@@ -259,9 +259,9 @@ func (d *Door) answer(in request) reply {
 	cmd, asJSON, bad := parsePayload(in.name(), in.data)
 	m := command.Message{Origin: originOf(in), Commands: []command.Command{cmd}}
 	m.Resume, _ = time.Parse(time.RFC3339Nano, in.header.Get(streams.HeaderResume)) // zero: absent
-	if why := undeliverable(in.reply); why != "" {
-		d.Log.Warn().Str("subject", in.subject).Str("reply", in.reply).Str("who", m.Origin.Who).Msg("command dropped: " + why)
-		d.Refused(d.ctx, m, command.Refuse(d.ATM, code.New(code.NotPermitted, why)))
+	if why := undeliverable(in.reply); why != nil {
+		d.Log.Warn().Err(why).Str("subject", in.subject).Str("reply", in.reply).Str("who", m.Origin.Who).Msg("command dropped")
+		d.Refused(d.ctx, m, command.Refuse(d.ATM, why))
 		return reply{}
 	}
 	if bad != nil {
@@ -276,14 +276,17 @@ func (d *Door) answer(in request) reply {
 // headroom is what the micro headers need of a message.
 const headroom = 1 << 10
 
-func undeliverable(reply string) string {
+// undeliverable is why nobody could be told a command's answer, nil if he can be.
+func undeliverable(reply string) *code.Error {
 	switch {
 	case reply == "":
-		return "it wants no answer"
+		return &code.Error{Code: code.NotPermitted, Detail: "it wants no answer",
+			Description: "Команда отброшена: не указано, куда идёт ответ (reply), отправьте её запросом (request)"}
 	case !strings.HasPrefix(reply, "_"):
-		return "its answer would not go to an inbox"
+		return &code.Error{Code: code.NotPermitted, Detail: "its answer would not go to an inbox",
+			Description: "Команда отброшена: её ответ пошёл бы не в почтовый ящик (_INBOX…), а в «" + code.Shown(reply) + "», отправьте её запросом (request)"}
 	}
-	return ""
+	return nil
 }
 
 // write makes the wire's form. Errors of ours are told by the micro headers, too, in
@@ -313,16 +316,24 @@ func ownError(a command.Answer) code.Code {
 	return code.OK
 }
 
+// accountProxima is sink-proxima's in nats.conf as it is shipped.
+const accountProxima = "SINK_PROXIMA"
+
 // originOf is who asks: the account, where he has one of his own, which the request's
 // subject tells, and what he says of himself. The server's header Nats-Request-Info
 // proves nothing: who writes NATS by hand ends a line with LF alone, or the header with an
 // empty line, and has his own read in its place.
+//
+// The way in is a part of what makes a command a repeat (SPEC 7, Once): whoever has an
+// account comes by proxima only with that of sink-proxima.
 func originOf(in request) command.Origin {
 	o := command.Origin{Way: command.WayNATS, Who: code.Shown(in.header.Get(streams.HeaderWho))}
-	if way := in.header.Get(streams.HeaderWay); way == command.WayProxima || way == command.WayVestnik {
+	account := streams.CmdAccount(in.subject)
+	switch way := in.header.Get(streams.HeaderWay); {
+	case way == command.WayVestnik, way == command.WayProxima && (account == "" || account == accountProxima):
 		o.Way = way
 	}
-	if account := streams.CmdAccount(in.subject); account != "" {
+	if account != "" {
 		o.Who = strings.TrimSuffix(account+": "+o.Who, ": ")
 	}
 	return o

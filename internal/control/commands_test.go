@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 	"github.com/rs/zerolog"
@@ -84,7 +86,7 @@ func serveCommands(t *testing.T, nc *nats.Conn) (*teller, *dropped) {
 	door, err := control.OpenCommands(nc, control.Commands{ATM: "00000040", Version: "1.2.3", Executor: e, Log: zerolog.Nop(), Refused: func(_ context.Context, m command.Message, a command.Answer) {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		d.why = append(d.why, fmt.Sprint(m.Commands[0].Name, " ", int(a.Code)))
+		d.why = append(d.why, fmt.Sprint(m.Commands[0].Name, " ", int(a.Code), " ", a.Description))
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -164,31 +166,57 @@ func TestPayloads(t *testing.T) {
 	}
 }
 
-// What cannot be read is answered with code 3, and reaches nobody.
+// What cannot be read is answered with code 3 and in Russian (SPEC 1), and reaches nobody.
 func TestBadPayloads(t *testing.T) {
 	nc, _ := connect(t)
-	e, _ := serveCommands(t, nc)
+	e, d := serveCommands(t, nc)
 	before := e.count()
-	for payload, says := range map[string]string{
-		`"CIM`: "не" + "верная", "“CIM”": "typographic", "CIM\x01": "XML", "\xff": "XML",
-		`{"id":true}`: "id", `{"id":1}x`: "behind", `{"ids":1}`: "unknown field", `{"params":[[]]}`: "params[0]", `{"params":[{"x":1}]}`: "params[0]", `{`: "EOF",
-		`{"params":"CIM"}`:      "params",
-		`<command name='GET'/>`: "the payload says GET", "<command>": "не закрыт", "<monitoring/>": "monitoring", "<command name=”GET_STATUS”/>": "типографская",
-	} {
+	const start = "Неверная запись команды: "
+	payloads := map[string]string{
+		`"CIM`:                         start + `кавычка (") не закрыта в «"CIM», закройте её`,
+		"CDM “CIM”":                    start + `типографская кавычка, начиная с «“CIM”», кавычки должны быть прямыми (")`,
+		"CIM\x01":                      start + "в «CIM\ufffd» есть символ U+0001, недопустимый в XML, уберите его",
+		`{"params":["\u0001"]}`:        start + "в «\ufffd» есть символ U+0001, недопустимый в XML, уберите его",
+		`{"id":"\ufffe"}`:              start + "в «\ufffd» есть символ U+FFFE, недопустимый в XML, уберите его",
+		"\xff":                         start + "она не в кодировке UTF-8, отправьте её в UTF-8",
+		`["CIM"]`:                      start + `ожидается объект JSON {…}, например {"id": "7", "params": ["CIM"]}`,
+		`{"id":true}`:                  start + "id – не строка и не число, а true",
+		`{"id":1}x`:                    start + "после объекта JSON стоит лишнее: «x»",
+		`{"id":1} {}`:                  start + "после объекта JSON стоит лишнее: «{}»",
+		`{"ids":1}`:                    start + "неизвестный ключ «ids», известны: id, params",
+		`{".id":1}`:                    start + "неизвестный ключ «.id», известны: id, params",
+		`{"id":1,"id":2}`:              start + "ключ «id» указан дважды",
+		`{"params":[[]]}`:              start + "params[0] – не строка и не число, а []",
+		`{"params":["a",{"x":1}]}`:     start + "неизвестный ключ «params[1].x», известны: name, value",
+		`{"params":[{"value":false}]}`: start + "params[0].value – не строка и не число, а false",
+		`{"params":"CIM"}`:             start + `params – не список ["CIM"], а "CIM"`,
+		`{`:                            start + "объект JSON не закончен, не хватает скобки или кавычки в конце",
+		`{"id":"7`:                     start + "объект JSON не закончен, не хватает скобки или кавычки в конце",
+		`{"имя":,}`:                    start + `ошибка JSON (позиция 8): неожиданный символ «,»; например {"id": "7", "params": ["CIM"]}`,
+		`{"params":[“CIM”]}`:           start + `ошибка JSON (позиция 12): типографская кавычка «“», кавычки должны быть прямыми ("); например {"id": "7", "params": ["CIM"]}`,
+		`<command name='GET'/>`:        start + "в теме запроса команда «GET_STATUS», а в его тексте «GET», имена должны совпадать",
+		"<command>":                    "не закрыт",
+		"<monitoring/>":                "«monitoring»",
+		"<command name=”GET_STATUS”/>": "типографская",
+	}
+	for payload, says := range payloads {
 		answer := ask(t, nc, "GET_STATUS", payload)
 		var a command.Answer
 		var err error
-		if strings.HasPrefix(payload, "{") {
+		if strings.HasPrefix(payload, "{") || strings.HasPrefix(payload, "[") {
 			err = json.Unmarshal(answer.Data, &a)
 		} else {
 			a, err = proatm.ParseCommandAnswer(answer.Data)
 		}
-		if err != nil || a.Code != code.Malformed || !strings.Contains(strings.ToLower(a.Description), strings.ToLower(says)) || answer.Header.Get(micro.ErrorCodeHeader) != "3" {
-			t.Errorf("%q: %s, %v: %v", payload, answer.Data, answer.Header, err)
+		if err != nil || a.Code != code.Malformed || !strings.Contains(a.Description, says) || answer.Header.Get(micro.ErrorCodeHeader) != "3" {
+			t.Errorf("%q: %s, %v: %v; want %s", payload, answer.Data, answer.Header, err, says)
 		}
 	}
 	if n := e.count() - before; n != 0 {
 		t.Errorf("%d were executed", n)
+	}
+	if got := d.list(); len(got) != len(payloads) || slices.ContainsFunc(got, func(s string) bool { return !strings.HasPrefix(s, "GET_STATUS 3") }) {
+		t.Errorf("recorded: %q", got)
 	}
 }
 
@@ -219,6 +247,16 @@ func TestDropped(t *testing.T) {
 	eventually(t, func() bool { return len(d.list()) >= 3 }) // until all are reported
 	if e.count() != before {
 		t.Error("one was executed")
+	}
+	got := d.list()
+	slices.Sort(got)
+	want := []string{
+		"FORMAT 106 Команда отброшена: её ответ пошёл бы не в почтовый ящик (_INBOX…), а в «$JS.API.STREAM.PURGE.EVENTS», отправьте её запросом (request)",
+		"REBOOT 106 Команда отброшена: не указано, куда идёт ответ (reply), отправьте её запросом (request)",
+		"REBOOT 106 Команда отброшена: её ответ пошёл бы не в почтовый ящик (_INBOX…), а в «in.00000040.URAL», отправьте её запросом (request)",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
 
@@ -295,6 +333,15 @@ func TestOrigins(t *testing.T) {
 		}
 		if got := e.last(); got.Origin != (command.Origin{Way: "nats", Who: want}) || !strings.HasSuffix(subject, "."+got.Commands[0].Name) {
 			t.Errorf("%s: %+v", subject, got)
+		}
+	}
+	for subject, want := range map[string]string{"as.OPERATOR.cmd.00000040.GET_STATUS": "nats", "as.SINK_PROXIMA.cmd.00000040.GET_STATUS": "proxima", "cmd.00000040.GET_STATUS": "proxima"} {
+		m := &nats.Msg{Subject: subject, Data: []byte("CIM"), Header: nats.Header{streams.HeaderWay: {"proxima"}}}
+		if _, err := nc.RequestMsg(m, time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if got := e.last().Origin.Way; got != want {
+			t.Errorf("%s that says proxima came by %s, want %s", subject, got, want)
 		}
 	}
 	if m, err := nc.Request("as.HUB.cmd.00000041.GET_STATUS", nil, time.Second); !errors.Is(err, nats.ErrNoResponders) {

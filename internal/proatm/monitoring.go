@@ -1,7 +1,7 @@
 package proatm
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -12,7 +12,10 @@ import (
 )
 
 // reading collects the commands of <monitoring>.
-type reading struct{ commands []command.Command }
+type reading struct {
+	commands []command.Command
+	ignored  string // the first element that means nothing
+}
 
 const (
 	elementCommand       = "command"
@@ -49,6 +52,8 @@ func (s *scanner) insideMonitoring(r *reading, t token) error {
 		c.Params = append(c.Params, command.Param{Name: value("name"), Value: value("value")})
 	case rootEvent, rootMonitoring, elementResult, elementCommandResult:
 		return s.fail(t.at, misplaced, t.name)
+	default:
+		r.ignored = cmp.Or(r.ignored, t.name)
 	}
 	return nil
 }
@@ -171,7 +176,8 @@ func appendHead(b []byte, h command.Head) []byte {
 
 // ParseCommandAnswer reads an answer to commands: one <result>, and the
 // command_results with their bytes. What stands inside those is only checked to be
-// well-formed; see Details. It keeps nothing of body.
+// well-formed; see Details. It keeps nothing of body. The error holds a *code.Error: 3 not
+// well-formed, else 107.
 func ParseCommandAnswer(body []byte) (command.Answer, error) {
 	a, err := readAnswer(string(body))
 	if err != nil {
@@ -193,28 +199,26 @@ func readAnswer(src string) (a command.Answer, err error) {
 			return a, err
 		}
 		switch {
-		case t.kind == ended && results != 1:
-			return a, fmt.Errorf("%d elements <result>, not one", results)
 		case t.kind == ended:
-			return a, nil
-		case t.kind == opened && depth == 0:
-			if t.name != rootMonitoring {
-				return a, fmt.Errorf("root element is %q, not monitoring", cut(t.name))
-			}
+			return a, oneResult(results)
+		case t.kind != opened || depth > 1:
+		case depth == 0 && t.name == rootMonitoring:
 			a.ATM, _ = event.Lookup(s.attrs, "atm")
-		case t.kind == opened && depth == 1 && t.name == elementResult:
+		case depth == 0:
+			return a, badAnswer("root element is %q, not monitoring", "корневой элемент «%s», а не monitoring", t.name)
+		case t.name == elementResult:
 			results++
-			if a.Head, err = head(s.attrs); err != nil {
+			if a.Head, err = head(t.name, s.attrs); err != nil {
 				return a, err
 			}
-		case t.kind == opened && depth == 1 && t.name == elementCommandResult:
+		case t.name == elementCommandResult:
 			r, err := result(s.attrs)
 			if err != nil {
 				return a, err
 			}
 			a.Results, begun = append(a.Results, r), t.at
-		case t.kind == opened && depth == 1:
-			return a, fmt.Errorf("unknown element %q", cut(t.name))
+		default:
+			return a, badAnswer("unknown element %q", "неизвестный элемент «%s» рядом с command_result", t.name)
 		}
 		if begun >= 0 && len(s.open) == 1 { // the command_result is over
 			a.Results[len(a.Results)-1].XML = []byte(src[begun:s.pos])
@@ -223,22 +227,41 @@ func readAnswer(src string) (a command.Answer, err error) {
 	}
 }
 
-func head(attrs []event.Attr) (command.Head, error) {
+// badAnswer is code 107. The formats take what is wrong in the answer.
+func badAnswer(en, ru, what string) *code.Error {
+	return &code.Error{Code: code.BadAnswer, Detail: fmt.Sprintf(en, cut(what)), Description: fmt.Sprintf(ru, shown(what))}
+}
+
+func oneResult(n int) error {
+	switch n {
+	case 0:
+		return &code.Error{Code: code.BadAnswer, Detail: "no element <result>", Description: "в ответе нет элемента result"}
+	case 1:
+		return nil
+	}
+	return &code.Error{Code: code.BadAnswer, Detail: fmt.Sprintf("%d elements <result>, not one", n),
+		Description: fmt.Sprintf("элементов result в ответе %d, а не один", n)}
+}
+
+func head(element string, attrs []event.Attr) (command.Head, error) {
 	value := func(name string) string { v, _ := event.Lookup(attrs, name); return v }
+	if _, ok := event.Lookup(attrs, "code"); !ok {
+		return command.Head{}, badAnswer("%s has no code", "у элемента %s нет атрибута code", element)
+	}
 	n, err := strconv.Atoi(value("code"))
 	if err != nil {
-		return command.Head{}, fmt.Errorf("code %q is no number", cut(value("code")))
+		return command.Head{}, badAnswer(element+": code %q is no number", "у элемента "+element+" код «%s» – не число", value("code"))
 	}
 	return command.Head{Code: code.Code(n), Status: value("status"), Source: value("source"), Description: value("description")}, nil
 }
 
 func result(attrs []event.Attr) (r command.Result, err error) {
-	if r.Head, err = head(attrs); err != nil {
+	if r.Head, err = head(elementCommandResult, attrs); err != nil {
 		return r, err
 	}
 	id, ok := event.Lookup(attrs, "id")
 	if !ok {
-		return r, errors.New("a command_result without an id")
+		return r, badAnswer("a %s without an id", "у элемента %s нет атрибута id", elementCommandResult)
 	}
 	r.ID = id
 	if p, ok := event.Lookup(attrs, "param"); ok {

@@ -23,6 +23,7 @@ type Document struct {
 	Attrs []event.Attr // of the root, in order
 
 	Commands []command.Command // of <monitoring>
+	Ignored  string            // in <monitoring>: the first element that the manual does not know, "" = none
 }
 
 // IsEvent tells an event from commands.
@@ -97,7 +98,7 @@ func read(src string, lim Limits) (Document, error) {
 	if err = cmp.Or(err, wrong); err != nil {
 		return Document{}, err
 	}
-	d.Commands = r.commands
+	d.Commands, d.Ignored = r.commands, r.ignored
 	return d, nil
 }
 

@@ -105,7 +105,8 @@ func exchange(conn net.Conn, order frame.Order, signature string, request []byte
 	case err != nil:
 		return nil, fmt.Errorf("read the answer: %w", err)
 	case h.Name() != signature:
-		return nil, fmt.Errorf("the answer has signature %q, not %q", h.Name(), signature)
+		return nil, &code.Error{Code: code.BadAnswer, Detail: fmt.Sprintf("the answer has signature %q, not %q", h.Name(), signature),
+			Description: fmt.Sprintf("сигнатура ответа «%s», а не «%s»", code.Shown(h.Name()), signature)}
 	}
 	return body, nil
 }
@@ -137,16 +138,26 @@ func complete(h command.Head) command.Head {
 	return h
 }
 
+// badAnswer is code 107, which says what is wrong with the answer.
 func badAnswer(err error) *code.Error {
-	text := "Неверный ответ терминального ПО; команда могла быть выполнена"
-	var xml *code.Error
+	const perhaps = "; команда могла быть выполнена"
+	bad := &code.Error{Code: code.BadAnswer, Detail: err.Error()}
+	var why *code.Error
+	var broken *net.OpError
 	switch {
-	case errors.As(err, &xml):
-		text += ": " + xml.Text()
+	case errors.As(err, &why):
+		bad.Detail = why.Detail
+		bad.Description = "Неверный ответ терминального ПО" + perhaps + ": " + why.Text()
 	case errors.Is(err, io.EOF):
-		text = "Терминальное ПО закрыло соединение без ответа; команда могла быть выполнена"
+		bad.Description = "Терминальное ПО закрыло соединение без ответа" + perhaps
 	case errors.Is(err, frame.ErrTruncated):
-		text = "Терминальное ПО закрыло соединение, не закончив ответ; команда могла быть выполнена"
+		bad.Description = "Терминальное ПО закрыло соединение, не закончив ответ" + perhaps
+	case errors.Is(err, frame.ErrEmpty):
+		bad.Description = "Неверный ответ терминального ПО" + perhaps + ": размер ответа равен 0"
+	case errors.As(err, &broken):
+		bad.Description = "Терминальное ПО оборвало соединение без ответа" + perhaps
+	default:
+		bad.Description = "Неверный ответ терминального ПО" + perhaps
 	}
-	return &code.Error{Code: code.BadAnswer, Detail: err.Error(), Description: text}
+	return bad
 }

@@ -84,7 +84,7 @@ func (s *Server) command(c *conn, sig signature, doc proatm.Document) verdict {
 	if s.opts.Commands == nil {
 		return s.refusal(c, sig.name, nil, code.New(code.NoApplication, "nobody takes commands here"))
 	}
-	m := command.Message{Signature: sig.name, Commands: doc.Commands, Forbidden: s.forbidden(c.from),
+	m := command.Message{Signature: sig.name, Commands: doc.Commands, Ignored: doc.Ignored, Forbidden: s.forbidden(c.from),
 		Origin: command.Origin{Way: command.WayFrame, Who: c.from.Name, Remote: c.RemoteAddr().String()}}
 	m.ATM, _ = event.Lookup(doc.Attrs, "atm")
 	return verdict{commanded, s.frame(sig.name, proatm.CommandAnswer(s.opts.Commands.Execute(s.commands, m))), false}
