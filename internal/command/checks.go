@@ -226,12 +226,12 @@ func (c Command) answers(n int, r Result, at int) error {
 	if r.Param == nil || len(c.Params) == 0 || bare(c.Name) {
 		return nil
 	}
-	want := c.Params[n].Value
-	if strings.EqualFold(strings.TrimSpace(*r.Param), strings.TrimSpace(want)) {
+	want, got := strings.TrimSpace(c.Params[n].Value), strings.TrimSpace(*r.Param)
+	if strings.EqualFold(got, want) {
 		return nil
 	}
-	return mismatch(fmt.Sprintf("result %d with id %q is for param %q, not %q", at+1, code.Cut(r.ID), code.Cut(*r.Param), code.Cut(want)),
-		fmt.Sprintf("command_result %d с id «%s» – для param «%s», а не «%s»", at+1, code.Shown(r.ID), code.Shown(*r.Param), code.Shown(want)))
+	return mismatch(fmt.Sprintf("result %d with id %q is for param %q, not %q", at+1, code.Cut(r.ID), code.Cut(got), code.Cut(want)),
+		fmt.Sprintf("command_result %d с id «%s» – для param «%s», а не «%s»", at+1, code.Shown(r.ID), code.Shown(got), code.Shown(want)))
 }
 
 func mismatch(en, ru string) error {

@@ -2,6 +2,7 @@ package command_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -259,6 +260,55 @@ func TestMatch(t *testing.T) {
 		}
 		if err == nil && !slices.Equal(got, c.want) {
 			t.Errorf("%s: %s", c.ids, cmp.Diff(c.want, got))
+		}
+	}
+}
+
+// A result for another parameter is the answer to something else (SPEC 7: in order, each
+// with its param).
+func TestMatchParams(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, asked, answered string // "-" = the result has no param
+		says                  string // "" = taken
+	}{
+		{"GET_STATUS", "CIM CDM", "CIM CDM", ""},
+		{"GET_STATUS", "ProATM CIM", "proatm -", ""},
+		{"GET_STATUS", "CIM", "-", ""},
+		{"GET_STATUS", "CIM CDM", "CDM CIM", "command_result 1 с id «1» – для param «CDM», а не «CIM»"},
+		{"RESET", "CIM CDM", "CIM CIM", "command_result 2 с id «1» – для param «CIM», а не «CDM»"},
+		{"GET_STATUS", "CIM", "_", "для param «», а не «CIM»"},
+		{"GET_DEVICE_INFO", "", "_", ""},
+		{"GET_DEVICE_INFO", "", "software", ""},
+		{"GET_DEVICE_INFO", "software", "SOFTWARE", ""},
+		{"GET_DEVICE_INFO", "software", "CIM", "для param «CIM», а не «software»"},
+		{"REBOOT", "now", "_", ""},
+		{"REBOOT", "", "x", ""},
+	} {
+		cmd := command.Command{ID: "1", Name: c.name, Params: params(strings.Fields(c.asked)...)}
+		var results []command.Result
+		for _, p := range strings.Fields(c.answered) {
+			r := command.Result{ID: "1"}
+			if p != "-" {
+				p = " " + strings.Trim(p, "_") + "\n"
+				r.Param = &p
+			}
+			results = append(results, r)
+		}
+		err := command.Match([]command.Command{cmd}, results)
+		var bad *code.Error
+		if c.says == "" && err != nil || c.says != "" && (!errors.As(err, &bad) || bad.Code != code.BadAnswer || bad.Detail == "" || !strings.Contains(bad.Description, c.says)) {
+			t.Errorf("%s %s answered %s: %v, want %q", c.name, c.asked, c.answered, err, c.says)
+		}
+	}
+}
+
+// A message without commands that holds something else says what: a typing mistake, perhaps.
+func TestIgnored(t *testing.T) {
+	t.Parallel()
+	for ignored, want := range map[string]string{"": "В сообщении нет команд", "comand": "В сообщении нет команд, пропущен неизвестный элемент «comand»"} {
+		if a := newDesk().Execute(t.Context(), command.Message{Ignored: ignored}); a.Code != code.OK || a.Description != want {
+			t.Errorf("%q: %+v", ignored, a)
 		}
 	}
 }

@@ -252,8 +252,8 @@ func TestDropped(t *testing.T) {
 	slices.Sort(got)
 	want := []string{
 		"FORMAT 106 Команда отброшена: её ответ пошёл бы не в почтовый ящик (_INBOX…), а в «$JS.API.STREAM.PURGE.EVENTS», отправьте её запросом (request)",
-		"REBOOT 106 Команда отброшена: не указано, куда идёт ответ (reply), отправьте её запросом (request)",
 		"REBOOT 106 Команда отброшена: её ответ пошёл бы не в почтовый ящик (_INBOX…), а в «in.00000040.URAL», отправьте её запросом (request)",
+		"REBOOT 106 Команда отброшена: не указано, куда идёт ответ (reply), отправьте её запросом (request)",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

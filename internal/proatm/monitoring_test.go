@@ -135,11 +135,40 @@ func TestCommandAnswer(t *testing.T) {
 func TestCommandAnswerRefused(t *testing.T) {
 	t.Parallel()
 	const ok = `<result code='0'/>`
-	for _, bad := range []string{"", "<monitoring/>", "<event/>", "<monitoring>" + ok + ok + "</monitoring>", "<monitoring><result code='x'/></monitoring>",
-		"<monitoring>" + ok + "<command_result code='0'/></monitoring>", "<monitoring>" + ok + "<command_result id='1'/></monitoring>",
-		"<monitoring>" + ok + "<other/></monitoring>", "<monitoring>" + ok + "<command_result id='1' code='0'>", "<monitoring>" + ok} {
-		if a, err := ParseCommandAnswer([]byte(bad)); err == nil {
-			t.Errorf("%q is taken: %v", bad, a)
+	for bad, says := range map[string]string{
+		"":              "нет корневого элемента",
+		"<monitoring/>": "в ответе нет элемента result",
+		"<event/>":      "корневой элемент «event», а не monitoring",
+		"<monitoring>" + ok + ok + "</monitoring>":                              "элементов result в ответе 2, а не один",
+		"<monitoring><result code='x'/></monitoring>":                           "у элемента result код «x» – не число",
+		"<monitoring><result/></monitoring>":                                    "у элемента result нет атрибута code",
+		"<monitoring>" + ok + "<command_result code='0'/></monitoring>":         "у элемента command_result нет атрибута id",
+		"<monitoring>" + ok + "<command_result id='1'/></monitoring>":           "у элемента command_result нет атрибута code",
+		"<monitoring>" + ok + "<command_result id='1' code='%d'/></monitoring>": "у элемента command_result код «%d» – не число",
+		"<monitoring>" + ok + "<other/></monitoring>":                           "неизвестный элемент «other» рядом с command_result",
+		"<monitoring>" + ok + "<command_result id='1' code='0'>":                "элемент не закрыт",
+		"<monitoring>" + ok: "элемент не закрыт",
+	} {
+		a, err := ParseCommandAnswer([]byte(bad))
+		var ce *code.Error
+		if !errors.As(err, &ce) || !strings.Contains(ce.Description, says) || ce.Detail == "" {
+			t.Errorf("%q: %v, %v, want %q", bad, a, err, says)
+		}
+	}
+}
+
+// What <monitoring> holds and the manual does not know is named: it may be a mistake.
+func TestIgnored(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]string{
+		"<monitoring/>": "",
+		"<monitoring><command name='X'><param value='1'/></command></monitoring>":        "",
+		"<monitoring> text <comand name='X'><parm/></comand><other/></monitoring>":       "comand",
+		"<monitoring><command name='X'><parm value='1'/></command><other/></monitoring>": "parm",
+		"<event severity='1' device='x'/>":                                               "",
+	} {
+		if d, err := Parse([]byte(body), Limits{}); err != nil || d.Ignored != want {
+			t.Errorf("%s: %q, %v, want %q", body, d.Ignored, err, want)
 		}
 	}
 }
