@@ -27,9 +27,9 @@ func TestParseOrder(t *testing.T) {
 	}
 	for line, want := range map[string]string{
 		"": "want ATM NAME", "40": "want ATM NAME", "GET_STATUS CIM": "want ATM NAME", "123456789 REBOOT": "want ATM NAME",
-		`40 RESET "CIM`: "double quote",
+		`40 RESET "CIM`: `a double quote in "40 RESET \"CIM" is not closed`, "40 RESET “CIM”": `typographic quote in "“CIM”": quotes are straight`,
 	} {
-		if _, err := parseOrder(line); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := parseOrder(line); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", line, err, want)
 		}
 	}

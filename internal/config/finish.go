@@ -16,6 +16,7 @@ func (r *reader) finish() {
 	r.fromRegistry()
 	r.plainPort()
 	r.tls()
+	r.ownPorts()
 	r.retries()
 	r.healthPorts()
 	if p := r.c.Sinks.Proxima; p != nil && p.Batch && p.Format == "plain" {
@@ -23,6 +24,14 @@ func (r *reader) finish() {
 	}
 	if s := r.c.Store; s.EventsBytes > 0 && s.KeepBytes > s.EventsBytes {
 		r.problems.add(r.c.at("store.keep_bytes"), "keep_bytes: must not be above events_bytes (%d)", s.EventsBytes)
+	}
+	r.memory()
+}
+
+// memory: AUDIT is what tells that a command is a repeat (SPEC 7, Once).
+func (r *reader) memory() {
+	if w := r.c.Terminal.RepeatWindow; r.c.Store.AuditAge < w {
+		r.problems.add(r.c.at("store.audit_age"), "audit_age: must not be below terminal.repeat_window (%s): what has been executed is remembered there", spell(w))
 	}
 }
 
@@ -79,6 +88,21 @@ func (r *reader) plainPort() {
 	t := r.c.Terminal
 	if !loopback(t.Listen) && len(t.AllowPlainEvents) == 0 {
 		r.problems.add(r.c.at("terminal.listen"), "listen: %s is reached from other computers: set a loopback address, or allow_plain_events", t.Listen)
+	}
+}
+
+// ownPorts: the edge must not send commands to itself, nor listen twice on one port.
+func (r *reader) ownPorts() {
+	t := r.c.Terminal
+	const itself = "application: %s is the edge's own port (%s): commands would come back to it, set the address where the terminal application takes them"
+	switch {
+	case toItself(t.Application, t.Listen):
+		r.problems.add(r.c.at("terminal.application"), itself, t.Application, "terminal.listen")
+	case toItself(t.Application, t.TLS.Listen):
+		r.problems.add(r.c.at("terminal.application"), itself, t.Application, "terminal.listen_tls")
+	}
+	if samePort(t.TLS.Listen, t.Listen) {
+		r.problems.add(r.c.at("terminal.listen_tls.listen"), "listen: %s is the port of terminal.listen (%s) already: set another", t.TLS.Listen, t.Listen)
 	}
 }
 

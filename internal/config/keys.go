@@ -153,7 +153,7 @@ func store(s *Store) []setting {
 		is("events_bytes", size(&s.EventsBytes)),
 		is("route_bytes", size(&s.RouteBytes)),
 		is("done_bytes", size(&s.DoneBytes)),
-		is("audit_bytes", size(&s.AuditBytes)),
+		is("audit_bytes", atLeast(32<<20, "32MB: a flood of commands must not push out what is remembered", &s.AuditBytes)),
 		is("audit_age", duration(&s.AuditAge, time.Hour, 100*365*day)),
 		is("keep_age", duration(&s.KeepAge, time.Second, 36500*day)),
 		is("keep_bytes", size(&s.KeepBytes)),

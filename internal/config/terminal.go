@@ -114,6 +114,40 @@ func loopback(addr string) bool {
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
+// toItself tells whether who connects to addr comes to the listener on this computer.
+func toItself(addr, listener string) bool {
+	return samePort(addr, listener) && (!everywhere(listener) || loopback(addr) || everywhere(addr))
+}
+
+// samePort tells whether two listeners cannot both be.
+func samePort(a, b string) bool {
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	if errA != nil || errB != nil || portA != portB || portA == "0" { // 0 = any that is free
+		return false
+	}
+	return canonical(hostA) == canonical(hostB) || everywhere(a) || everywhere(b)
+}
+
+// canonical is one name for the forms of this computer's address.
+func canonical(host string) string {
+	ip, err := netip.ParseAddr(host)
+	switch {
+	case strings.EqualFold(host, "localhost"), err == nil && (ip.Unmap() == netip.AddrFrom4([4]byte{127, 0, 0, 1}) || ip == netip.IPv6Loopback()):
+		return "localhost"
+	case err == nil:
+		return ip.Unmap().String()
+	}
+	return strings.ToLower(host)
+}
+
+// everywhere tells a listener on all addresses.
+func everywhere(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	ip, bad := netip.ParseAddr(host)
+	return err == nil && (host == "" || bad == nil && ip.Unmap().IsUnspecified())
+}
+
 // network is a CIDR, a plain address standing for itself alone.
 func network(s string) (string, error) {
 	if ip, err := netip.ParseAddr(s); err == nil && ip.Zone() == "" {

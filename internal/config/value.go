@@ -115,6 +115,18 @@ func size(to *int64) func(*reader, node) {
 	}
 }
 
+// atLeast is a size with a lower bound, told as least with the reason.
+func atLeast(bytes int64, least string, to *int64) func(*reader, node) {
+	return func(r *reader, n node) {
+		v := bytes
+		if size(&v)(r, n); v < bytes {
+			r.bad(n, "must be at least %s", least)
+			return
+		}
+		*to = v
+	}
+}
+
 var sizeForm = regexp.MustCompile(`^[0-9]+[ ]*([kmgtKMGT][iI]?[bB]?)?$`)
 
 func parseSize(s string) (int64, bool) {

@@ -110,6 +110,8 @@ func (echo) Execute(_ context.Context, m command.Message) command.Answer {
 		}
 	case len(m.Commands) > 0 && m.Commands[0].Name == "much":
 		a.Results = []command.Result{{XML: bytes.Repeat([]byte("<x/>"), 1<<16)}}
+	case m.Ignored != "":
+		a.Description = "ignored " + m.Ignored
 	case m.Origin.Who != "":
 		a.Description = "asked by " + m.Origin.Who
 	}
@@ -124,10 +126,13 @@ func TestCommands(t *testing.T) {
 		if a.Code != 102 || a.Description != "JSON" {
 			t.Errorf("%+v", a)
 		}
+		if _, a := p.dial().send(wire("URAL", "<monitoring><comand name='REBOOT'/></monitoring>")).answer(); a.Description != "ignored comand" {
+			t.Errorf("%+v", a)
+		}
 		p.dial().send(wire("URAL", "<monitoring><command name='much'/></monitoring>")).want(code.AnswerTooLong)
 		p.dial().send(wire("URAL", "<monitoring")).want(code.Malformed)
 		p.dial().send(wire("URAL", "<monitoring><command/></monitoring>")).want(code.MissingAttribute)
-		if n := p.Stats().Commands; n != 2 {
+		if n := p.Stats().Commands; n != 3 {
 			t.Errorf("%d commands counted", n)
 		}
 	}
