@@ -150,6 +150,9 @@ func forgotten(r *audit.Row, now time.Time) bool {
 	return r.State == audit.StateOpen && now.Sub(r.Time) > time.Minute
 }
 
+// ahead is how many records are fetched ahead: they may be long.
+const ahead = 16
+
 // run prints what is there and, if it is to follow, what comes.
 func (f *auditFlags) run(ctx context.Context, l *link, out io.Writer) error {
 	found, err := f.search(ctx, l)
@@ -163,7 +166,7 @@ func (f *auditFlags) run(ctx context.Context, l *link, out io.Writer) error {
 	if !f.follow {
 		return nil
 	}
-	from := streams.From{Seq: found.last + 1, Subjects: f.subjects()}
+	from := streams.From{Seq: found.last + 1, Subjects: f.subjects(), Ahead: ahead}
 	return streams.Follow(ctx, l.js, streams.Audit, from, func(m jetstream.Msg) error {
 		for _, row := range found.add(m) {
 			if row.State == audit.StateOpen || !f.wants(row, time.Now()) {
@@ -237,7 +240,7 @@ func (f *auditFlags) search(ctx context.Context, l *link) (*findings, error) {
 func (f *auditFlags) look(ctx context.Context, l *link, from, last uint64) (found *findings, oldest time.Time, err error) {
 	found = &findings{last: last}
 	var all []*audit.Row
-	err = streams.Scan(ctx, l.js, streams.Audit, streams.From{Seq: from, Subjects: f.subjects()}, func(m jetstream.Msg) error {
+	err = streams.Scan(ctx, l.js, streams.Audit, streams.From{Seq: from, Subjects: f.subjects(), Ahead: ahead}, func(m jetstream.Msg) error {
 		if meta, err := m.Metadata(); err == nil && oldest.IsZero() {
 			oldest = meta.Timestamp
 		}

@@ -30,6 +30,8 @@ type Journal struct {
 	js   jetstream.JetStream // nil = closed
 	owed []Record            // ends that could not be written
 	last uint64              // the highest place that was written
+
+	limit, written int64 // of AUDIT; bytes since the last mark
 }
 
 // NewJournal makes the journal of a terminal.
@@ -55,8 +57,12 @@ func Prepare(ctx context.Context, js jetstream.JetStream, maxBytes int64, maxAge
 
 // Open lets the journal write to a store that is open, and writes what is owed.
 func (j *Journal) Open(ctx context.Context, js jetstream.JetStream) {
+	limit := int64(0)
+	if s, err := js.Stream(ctx, streams.Audit); err == nil { // else the first write tells
+		limit = s.CachedInfo().Config.MaxBytes
+	}
 	j.mu.Lock()
-	j.js = js
+	j.js, j.limit = js, limit
 	j.mu.Unlock()
 	j.pay(ctx)
 }
@@ -116,7 +122,24 @@ func (j *Journal) write(ctx context.Context, subject string, record any) (uint64
 		return 0, fmt.Errorf("record of commands in %s: %w", streams.Audit, err)
 	}
 	j.reached(ack.Sequence)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.written += int64(len(subject) + len(data))
 	return ack.Sequence, nil
+}
+
+// grown tells whether so much was written since the last mark that a new one is due.
+func (j *Journal) grown() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.limit > 0 && j.written > j.limit/markPart
+}
+
+// marked begins to count anew.
+func (j *Journal) marked() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.written = 0
 }
 
 // reached notes where AUDIT ends.
@@ -204,30 +227,4 @@ func (a *Answer) results() []command.Result {
 		list = append(list, one)
 	}
 	return list
-}
-
-// Mark is the data of streams.AuditMark: no record before From is of use for a start.
-type Mark struct {
-	From uint64 `json:"from"`
-}
-
-// marked is where a start has to read from, and where AUDIT ends.
-func marked(ctx context.Context, js jetstream.JetStream, atm string) (from, last uint64, err error) {
-	s, err := js.Stream(ctx, streams.Audit)
-	if err != nil {
-		return 0, 0, fmt.Errorf("look up %s: %w", streams.Audit, err)
-	}
-	last = s.CachedInfo().State.LastSeq
-	m, err := s.GetLastMsgForSubject(ctx, streams.AuditMark(atm))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return 0, last, nil
-	}
-	if err != nil {
-		return 0, 0, fmt.Errorf("read the mark in %s: %w", streams.Audit, err)
-	}
-	var mark Mark
-	if json.Unmarshal(m.Data, &mark) != nil || mark.From > last+1 {
-		return 0, last, nil // damaged, or numbers are used again: all is read
-	}
-	return mark.From, last, nil
 }
