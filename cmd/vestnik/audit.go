@@ -194,6 +194,9 @@ type findings struct {
 	rows  []*audit.Row // wanted, the oldest first
 	more  int          // wanted and not among rows, as far as read
 	older bool         // there may be more before the part
+	// begins is when the first record was written that is still there; zero = nothing has
+	// made room so far.
+	begins time.Time
 }
 
 func (fs *findings) add(m jetstream.Msg) []*audit.Row {
@@ -231,6 +234,9 @@ func (f *auditFlags) search(ctx context.Context, l *link) (*findings, error) {
 		tooOld := !oldest.IsZero() && oldest.Before(f.from.Add(-searchMargin))
 		if from == state.FirstSeq || len(found.rows) == f.limit || tooOld {
 			found.older = from > state.FirstSeq && !tooOld
+			if state.FirstSeq > 1 {
+				found.begins = state.FirstTime
+			}
 			return found, nil
 		}
 	}

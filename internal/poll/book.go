@@ -159,7 +159,7 @@ func (b *book) forget(began time.Duration) {
 	defer b.mu.Unlock()
 	now, was := b.opts.Now().Run, b.bytes
 	for key, it := range b.entries {
-		if it.State == posted && it.posted < began && (!it.remembered() || now-it.posted >= b.opts.RepeatWindow) {
+		if it.State == posted && it.posted < began && (it.Result == nil || !it.remembered() || now-it.posted >= b.opts.RepeatWindow) {
 			delete(b.entries, key)
 			b.bytes -= it.size
 		}
