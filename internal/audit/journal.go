@@ -23,8 +23,8 @@ import (
 type Journal struct {
 	atm     string
 	log     zerolog.Logger
-	strange *rate.Limiter // of records of who may not command
-	wrong   *rate.Limiter // of records of what else is refused
+	strange *rate.Limiter // bytes of records of who may not command
+	wrong   *rate.Limiter // bytes of records of what else is refused
 
 	mu   sync.Mutex
 	js   jetstream.JetStream // nil = closed
@@ -36,7 +36,7 @@ type Journal struct {
 
 // NewJournal makes the journal of a terminal.
 func NewJournal(atm string, log zerolog.Logger) *Journal {
-	return &Journal{atm: atm, log: log, strange: rate.NewLimiter(10, 100), wrong: rate.NewLimiter(100, 2000)}
+	return &Journal{atm: atm, log: log, strange: rate.NewLimiter(8<<10, 1<<20), wrong: rate.NewLimiter(64<<10, 8<<20)}
 }
 
 // Prepare makes AUDIT, or changes its limits.
@@ -179,22 +179,27 @@ func (j *Journal) end(ctx context.Context, r Record) {
 	}
 }
 
-// Refused records commands that were not executed, and why. Of a flood some are recorded,
-// ten messages a second of strangers and a hundred of others: it is not to push the record of
-// what was executed out.
+// Refused records commands that were not executed, and why. Of a flood not all are
+// recorded, 64 KB a second and of strangers 8: it is not to push the record of what was
+// executed out.
 func (j *Journal) Refused(ctx context.Context, m command.Message, a command.Answer) {
+	r := header(Refused, newMessage(), time.Now())
+	r.Origin, r.Signature, r.Commands, r.Answer = &m.Origin, m.Signature, m.Commands, answerOf(a)
+	data, err := json.Marshal(r)
+	if err != nil {
+		j.log.Error().Err(err).Msg("a refused command is not recorded")
+		return
+	}
 	limit := j.wrong
 	if m.Forbidden != nil {
 		limit = j.strange
 	}
-	if !limit.Allow() {
+	if !limit.AllowN(time.Now(), len(data)) {
 		j.log.Warn().Int("code", int(a.Code)).Str("way", m.Origin.Way).Str("remote", m.Origin.Remote).Int("commands", len(m.Commands)).
 			Msg("commands refused, too many to record each")
 		return
 	}
-	r := header(Refused, newMessage(), time.Now())
-	r.Origin, r.Signature, r.Commands, r.Answer = &m.Origin, m.Signature, m.Commands, answerOf(a)
-	if _, err := j.record(ctx, r); err != nil {
+	if _, err := j.write(ctx, streams.AuditCmd(j.atm), json.RawMessage(data)); err != nil {
 		j.log.Error().Err(err).Msg("a refused command is not recorded")
 	}
 }
