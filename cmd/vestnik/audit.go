@@ -150,6 +150,9 @@ func forgotten(r *audit.Row, now time.Time) bool {
 	return r.State == audit.StateOpen && now.Sub(r.Time) > time.Minute
 }
 
+// ahead is how many records are fetched ahead: they may be long.
+const ahead = 16
+
 // run prints what is there and, if it is to follow, what comes.
 func (f *auditFlags) run(ctx context.Context, l *link, out io.Writer) error {
 	found, err := f.search(ctx, l)
@@ -163,7 +166,7 @@ func (f *auditFlags) run(ctx context.Context, l *link, out io.Writer) error {
 	if !f.follow {
 		return nil
 	}
-	from := streams.From{Seq: found.last + 1, Subjects: f.subjects()}
+	from := streams.From{Seq: found.last + 1, Subjects: f.subjects(), Ahead: ahead}
 	return streams.Follow(ctx, l.js, streams.Audit, from, func(m jetstream.Msg) error {
 		for _, row := range found.add(m) {
 			if row.State == audit.StateOpen || !f.wants(row, time.Now()) {
@@ -191,6 +194,9 @@ type findings struct {
 	rows  []*audit.Row // wanted, the oldest first
 	more  int          // wanted and not among rows, as far as read
 	older bool         // there may be more before the part
+	// begins is when the first record was written that is still there; zero = nothing has
+	// made room so far.
+	begins time.Time
 }
 
 func (fs *findings) add(m jetstream.Msg) []*audit.Row {
@@ -228,6 +234,9 @@ func (f *auditFlags) search(ctx context.Context, l *link) (*findings, error) {
 		tooOld := !oldest.IsZero() && oldest.Before(f.from.Add(-searchMargin))
 		if from == state.FirstSeq || len(found.rows) == f.limit || tooOld {
 			found.older = from > state.FirstSeq && !tooOld
+			if state.FirstSeq > 1 {
+				found.begins = state.FirstTime
+			}
 			return found, nil
 		}
 	}
@@ -237,7 +246,7 @@ func (f *auditFlags) search(ctx context.Context, l *link) (*findings, error) {
 func (f *auditFlags) look(ctx context.Context, l *link, from, last uint64) (found *findings, oldest time.Time, err error) {
 	found = &findings{last: last}
 	var all []*audit.Row
-	err = streams.Scan(ctx, l.js, streams.Audit, streams.From{Seq: from, Subjects: f.subjects()}, func(m jetstream.Msg) error {
+	err = streams.Scan(ctx, l.js, streams.Audit, streams.From{Seq: from, Subjects: f.subjects(), Ahead: ahead}, func(m jetstream.Msg) error {
 		if meta, err := m.Metadata(); err == nil && oldest.IsZero() {
 			oldest = meta.Timestamp
 		}

@@ -98,6 +98,21 @@ func TestAuditTable(t *testing.T) {
 	if d := cmp.Diff(want, out); d != "" {
 		t.Errorf("table (-want +got):\n%s", d)
 	}
+	if strings.Contains(out, "record begins") {
+		t.Errorf("nothing has made room:\n%s", out)
+	}
+	defer func() { // the last step: the oldest make room
+		s, err := a.js.Stream(t.Context(), streams.Audit)
+		if err == nil {
+			err = s.Purge(t.Context(), jetstream.WithPurgeSequence(3))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out, _ := a.wants(true, "audit"); !strings.Contains(out, "The record begins at ") {
+			t.Errorf("washed out:\n%s", out)
+		}
+	}()
 	if out, _ = a.wants(true, "audit --limit 2"); !strings.HasSuffix(out, "… only the newest 2 (--limit 0 shows all)\n2 commands: 2 failed\n") || strings.Count(out, "\n") != 5 {
 		t.Errorf("limited:\n%s", out)
 	}

@@ -37,6 +37,9 @@ func (p auditPrinter) list(found *findings) error {
 	if found.more > 0 || found.older {
 		fmt.Fprintf(p.page, "… only the newest %d (--limit 0 shows all)\n", p.limit)
 	}
+	if found.begins.After(p.from) {
+		fmt.Fprintf(p.page, "The record begins at %s: what was older has made room (audit_bytes, audit_age).\n", found.begins.Local().Format(time.DateTime))
+	}
 	_, err := fmt.Fprintln(p.page, auditSums(found.rows))
 	return err
 }

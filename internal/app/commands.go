@@ -45,10 +45,10 @@ func newCommands(cfg *config.Config, order frame.Order, log zerolog.Logger) *com
 	log = log.With().Str("part", "commands").Logger()
 	t := cfg.Terminal
 	c := &commands{journal: audit.NewJournal(cfg.ATM, log), count: newCommandCounts()}
-	c.once = &audit.Once{Journal: c.journal, Window: t.RepeatWindow, Now: clock.Now, Log: log,
+	c.once = &audit.Once{Journal: c.journal, Refuse: c.refuse, Window: t.RepeatWindow, Now: clock.Now, Log: log,
 		Next: terminal.NewApplication(terminal.ApplicationOptions{Addr: t.Application, ATM: cfg.ATM, Signature: t.MsgSignature, Order: order,
 			ConnectTimeout: t.ConnectTimeout, AnswerTimeout: t.AnswerTimeout, Log: log})}
-	c.Checks = &command.Checks{ATM: cfg.ATM, Next: c.once, Refuse: c.refuse, Refused: c.journal.Refused, Parallel: parallel(t.MaxConnections),
+	c.Checks = &command.Checks{ATM: cfg.ATM, Next: c.once, Refuse: c.refuse, Refused: c.once.Refused, Parallel: parallel(t.MaxConnections),
 		Same: func(atm string) bool { n, err := proatm.Terminal(atm); return err == nil && n == cfg.ATM }}
 	return c
 }
@@ -158,7 +158,7 @@ func (s *store) openDoor() (err error) {
 		Grace: terminal.CommandGrace,
 		Refused: func(ctx context.Context, m command.Message, a command.Answer) {
 			s.commands.count.add(m, a)
-			s.commands.journal.Refused(ctx, m, a)
+			s.commands.once.Refused(ctx, m, a)
 		}})
 	return err
 }
@@ -166,17 +166,34 @@ func (s *store) openDoor() (err error) {
 // openCommands lets the journal of commands write. Without it commands are answered 6,
 // and events are taken all the same.
 func (s *store) openCommands(ctx context.Context) error {
-	s.commands.unrecorded.Store(nil)
-	if err := s.openRecord(ctx); err != nil {
-		if ctx.Err() != nil {
-			return err
-		}
-		s.commands.journal.Close()
-		s.commands.unrecorded.Store(&code.Error{Code: code.NotStored, Detail: "the record of commands: " + err.Error(),
-			Description: "Журнал команд недоступен, команды не выполняются"})
-		s.log.Error().Err(err).Msg("no command is executed: their record cannot be opened; is the store's limit in nats.conf high enough?")
+	if err := s.tryRecord(ctx); err != nil && ctx.Err() != nil {
+		return err
 	}
 	return s.openDoor()
+}
+
+func (s *store) tryRecord(ctx context.Context) error {
+	err := s.openRecord(ctx)
+	if err == nil {
+		s.commands.unrecorded.Store(nil)
+		return nil
+	}
+	s.commands.journal.Close()
+	s.commands.unrecorded.Store(&code.Error{Code: code.NotStored, Detail: "the record of commands: " + err.Error(),
+		Description: "Журнал команд недоступен, команды не выполняются"})
+	s.log.Error().Err(err).Msg("no command is executed: their record cannot be opened; is the store's limit in nats.conf high enough?")
+	return err
+}
+
+// keepRecord tries again until the record is open.
+func (s *store) keepRecord(ctx context.Context) error {
+	for pause := minProbe; s.commands.unrecorded.Load() != nil && wait(ctx, pause); pause = min(2*pause, time.Minute) {
+		if s.tryRecord(ctx) == nil {
+			s.log.Warn().Msg("the record of commands is open: they are executed again")
+		}
+	}
+	<-ctx.Done()
+	return nil
 }
 
 // openRecord makes AUDIT; the first time in the process it finds what the last one has

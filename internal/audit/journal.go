@@ -23,18 +23,20 @@ import (
 type Journal struct {
 	atm     string
 	log     zerolog.Logger
-	strange *rate.Limiter // of records of who may not command
-	wrong   *rate.Limiter // of records of what else is refused
+	strange *rate.Limiter // bytes of records of who may not command
+	wrong   *rate.Limiter // bytes of records of what else is refused
 
 	mu   sync.Mutex
 	js   jetstream.JetStream // nil = closed
 	owed []Record            // ends that could not be written
 	last uint64              // the highest place that was written
+
+	limit, written int64 // of AUDIT; bytes since the last mark
 }
 
 // NewJournal makes the journal of a terminal.
 func NewJournal(atm string, log zerolog.Logger) *Journal {
-	return &Journal{atm: atm, log: log, strange: rate.NewLimiter(10, 100), wrong: rate.NewLimiter(100, 2000)}
+	return &Journal{atm: atm, log: log, strange: rate.NewLimiter(8<<10, 1<<20), wrong: rate.NewLimiter(64<<10, 8<<20)}
 }
 
 // Prepare makes AUDIT, or changes its limits.
@@ -55,8 +57,12 @@ func Prepare(ctx context.Context, js jetstream.JetStream, maxBytes int64, maxAge
 
 // Open lets the journal write to a store that is open, and writes what is owed.
 func (j *Journal) Open(ctx context.Context, js jetstream.JetStream) {
+	limit := int64(0)
+	if s, err := js.Stream(ctx, streams.Audit); err == nil { // else the first write tells
+		limit = s.CachedInfo().Config.MaxBytes
+	}
 	j.mu.Lock()
-	j.js = js
+	j.js, j.limit = js, limit
 	j.mu.Unlock()
 	j.pay(ctx)
 }
@@ -116,7 +122,24 @@ func (j *Journal) write(ctx context.Context, subject string, record any) (uint64
 		return 0, fmt.Errorf("record of commands in %s: %w", streams.Audit, err)
 	}
 	j.reached(ack.Sequence)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.written += int64(len(subject) + len(data))
 	return ack.Sequence, nil
+}
+
+// grown tells whether so much was written since the last mark that a new one is due.
+func (j *Journal) grown() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.limit > 0 && j.written > j.limit/markPart
+}
+
+// marked begins to count anew.
+func (j *Journal) marked() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.written = 0
 }
 
 // reached notes where AUDIT ends.
@@ -156,22 +179,27 @@ func (j *Journal) end(ctx context.Context, r Record) {
 	}
 }
 
-// Refused records commands that were not executed, and why. Of a flood some are recorded,
-// ten messages a second of strangers and a hundred of others: it is not to push the record of
-// what was executed out.
+// Refused records commands that were not executed, and why. Of a flood not all are
+// recorded, 64 KB a second and of strangers 8: it is not to push the record of what was
+// executed out.
 func (j *Journal) Refused(ctx context.Context, m command.Message, a command.Answer) {
+	r := header(Refused, newMessage(), time.Now())
+	r.Origin, r.Signature, r.Commands, r.Answer = &m.Origin, m.Signature, m.Commands, answerOf(a)
+	data, err := json.Marshal(r)
+	if err != nil {
+		j.log.Error().Err(err).Msg("a refused command is not recorded")
+		return
+	}
 	limit := j.wrong
 	if m.Forbidden != nil {
 		limit = j.strange
 	}
-	if !limit.Allow() {
+	if !limit.AllowN(time.Now(), len(data)) {
 		j.log.Warn().Int("code", int(a.Code)).Str("way", m.Origin.Way).Str("remote", m.Origin.Remote).Int("commands", len(m.Commands)).
 			Msg("commands refused, too many to record each")
 		return
 	}
-	r := header(Refused, newMessage(), time.Now())
-	r.Origin, r.Signature, r.Commands, r.Answer = &m.Origin, m.Signature, m.Commands, answerOf(a)
-	if _, err := j.record(ctx, r); err != nil {
+	if _, err := j.write(ctx, streams.AuditCmd(j.atm), json.RawMessage(data)); err != nil {
 		j.log.Error().Err(err).Msg("a refused command is not recorded")
 	}
 }
@@ -204,30 +232,4 @@ func (a *Answer) results() []command.Result {
 		list = append(list, one)
 	}
 	return list
-}
-
-// Mark is the data of streams.AuditMark: no record before From is of use for a start.
-type Mark struct {
-	From uint64 `json:"from"`
-}
-
-// marked is where a start has to read from, and where AUDIT ends.
-func marked(ctx context.Context, js jetstream.JetStream, atm string) (from, last uint64, err error) {
-	s, err := js.Stream(ctx, streams.Audit)
-	if err != nil {
-		return 0, 0, fmt.Errorf("look up %s: %w", streams.Audit, err)
-	}
-	last = s.CachedInfo().State.LastSeq
-	m, err := s.GetLastMsgForSubject(ctx, streams.AuditMark(atm))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return 0, last, nil
-	}
-	if err != nil {
-		return 0, 0, fmt.Errorf("read the mark in %s: %w", streams.Audit, err)
-	}
-	var mark Mark
-	if json.Unmarshal(m.Data, &mark) != nil || mark.From > last+1 {
-		return 0, last, nil // damaged, or numbers are used again: all is read
-	}
-	return mark.From, last, nil
 }

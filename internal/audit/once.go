@@ -27,23 +27,24 @@ type Once struct {
 	Window  time.Duration // repeat_window; 0 = nothing is a repeat
 	Now     clock.Func
 	Log     zerolog.Logger
+	// Refuse is why no command is executed now (command.Checks): until then nothing is asked
+	// anew. nil = nothing is ever refused.
+	Refuse func() *code.Error
 
-	turn sync.Mutex // of acting messages: from the plan to the begin record
+	turn sync.Mutex // of acting messages, from the plan to the begin record, and of marks
 
 	mu      sync.Mutex
-	orders  []*order            // acting commands as they were begun
-	anew    []anew              // what Recover has found without a result and may be asked again
-	more    chan struct{}       // has an element when there is something in anew
-	begun   int                 // messages since the last mark
-	writing int                 // begin records whose place in AUDIT is not known yet
-	running map[uint64]struct{} // places of begin records without an end
+	orders  []*order         // acting commands as they were begun
+	anew    []anew           // what Recover has found without a result and may be asked again
+	more    chan struct{}    // has an element when there is something in anew
+	begun   int              // messages since the last mark
+	running map[*task]uint64 // messages without an end: the place of their begin record, or one before it
 }
 
 // A task is a message with what is to be done about each of its commands.
 type task struct {
 	command.Message
 	id   string // of the message in AUDIT
-	seq  uint64 // of its begin record
 	run  []int  // the commands to be executed
 	mine map[int]*order
 	of   map[int]*order // the order that a command repeats
@@ -66,8 +67,13 @@ func (o *Once) Execute(ctx context.Context, m command.Message) command.Answer {
 			return a
 		}
 		a = o.execute(ctx, t)
-		o.end(ctx, t, a, time.Since(begun))
+		if stopped(a) {
+			a = o.interrupted(ctx, t, time.Since(begun))
+		} else {
+			o.end(ctx, t, a, time.Since(begun))
+		}
 		o.settle(t, a) // who waits for it is told what is recorded
+		o.finish(ctx, t, a)
 	}
 	return o.gather(ctx, t, a)
 }
@@ -130,23 +136,19 @@ func (o *Once) begin(ctx context.Context, t *task) error {
 	r := header(Begin, t.id, o.Now().Wall)
 	r.Origin, r.Signature, r.Commands = &t.Origin, t.Signature, t.toRun()
 	o.mu.Lock()
-	o.writing++
+	if o.running == nil {
+		o.running = map[*task]uint64{}
+	}
+	o.running[t] = o.Journal.next()
 	o.mu.Unlock()
 	seq, err := o.Journal.record(ctx, r)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.writing--
 	if err != nil {
+		delete(o.running, t)
 		return err
 	}
-	t.seq = seq
-	for _, mine := range t.mine {
-		mine.seq = seq
-	}
-	if o.running == nil {
-		o.running = map[uint64]struct{}{}
-	}
-	o.running[seq] = struct{}{}
+	o.running[t] = seq
 	o.begun++
 	return nil
 }
@@ -155,11 +157,30 @@ func (o *Once) begin(ctx context.Context, t *task) error {
 func (o *Once) execute(ctx context.Context, t *task) command.Answer {
 	m := t.Message
 	m.Commands = t.toRun()
-	a := o.Next.Execute(ctx, m)
-	if a.Code == code.OutcomeUnknown && a.Source == command.Agent { // SPEC 7: 109 stands in the commands' results
-		a.Head = command.Done()
-		a.Results = unknown(m.Commands)
+	return o.Next.Execute(ctx, m)
+}
+
+// stopped tells whether the edge stops, or changes over, while the commands run.
+func stopped(a command.Answer) bool {
+	return a.Code == code.OutcomeUnknown && a.Source == command.Agent
+}
+
+// interrupted is the answer then. SPEC 7: of what acts the outcome is unknown, 109 in the
+// commands' results; what only asks has no record of an end and is asked anew at the next
+// start. A message that only asks is to be sent again.
+func (o *Once) interrupted(ctx context.Context, t *task, took time.Duration) command.Answer {
+	if len(t.mine) == 0 {
+		return command.Refuse(t.ATM, &code.Error{Code: code.NotStored, Detail: "the edge stops while the command runs",
+			Description: "Агент терминала перезапускается, повторите команду"})
 	}
+	a := command.Answer{Head: command.Done(), Results: unknown(t.toRun())}
+	told := command.Answer{Head: a.Head}
+	for _, r := range a.Results {
+		if t.mine[t.run[r.Command]] != nil {
+			told.Results = append(told.Results, r)
+		}
+	}
+	o.end(ctx, t, told, took)
 	return a
 }
 
@@ -202,9 +223,15 @@ func (o *Once) end(ctx context.Context, t *task, a command.Answer, took time.Dur
 	r := header(End, t.id, o.Now().Wall)
 	r.Answer, r.TookMS = answerOf(a), float64(took.Microseconds())/1000
 	o.Journal.end(ctx, r)
-	o.mu.Lock()
-	delete(o.running, t.seq)
-	o.mu.Unlock()
+}
+
+// finish ends the message for marks; one whose questions are open stays for them.
+func (o *Once) finish(ctx context.Context, t *task, a command.Answer) {
+	if a.Code != code.NotStored || a.Source != command.Agent {
+		o.mu.Lock()
+		delete(o.running, t)
+		o.mu.Unlock()
+	}
 	o.mark(ctx)
 }
 
@@ -266,4 +293,5 @@ func (o *Once) repeated(ctx context.Context, t *task, a command.Answer) {
 	if _, err := o.Journal.record(ctx, r); err != nil {
 		o.Log.Error().Err(err).Msg("a repeated command is not recorded")
 	}
+	o.mark(ctx)
 }

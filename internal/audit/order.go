@@ -14,7 +14,8 @@ type order struct {
 	command.Command
 	way     string
 	message string
-	seq     uint64 // of the begin record
+	index   int // among the commands of the message's record
+	wall    time.Time
 	at      time.Duration
 	done    chan struct{} // closed when the outcome is known
 
@@ -68,8 +69,8 @@ func (o *Once) known(way string, c command.Command) *order {
 func (o *Once) plan(t *task) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	now := o.Now().Run
-	o.forget(now)
+	now := o.Now()
+	o.forget(now.Run)
 	o.repeats(t)
 	var last *order
 	if n := len(o.orders); n > 0 && o.Window > 0 {
@@ -80,10 +81,12 @@ func (o *Once) plan(t *task) {
 		case t.of[i] != nil:
 		case !c.Acts():
 			t.run = append(t.run, i)
+		case o.runs(t.Origin.Way, c) != nil:
+			t.of[i] = o.runs(t.Origin.Way, c)
 		case last != nil && last.repeatedBy(t.Origin.Way, c):
 			t.of[i] = last
 		default:
-			last = &order{Command: c, way: t.Origin.Way, message: t.id, at: now, done: make(chan struct{})}
+			last = &order{Command: c, way: t.Origin.Way, message: t.id, index: len(t.run), wall: now.Wall, at: now.Run, done: make(chan struct{})}
 			o.orders = append(o.orders, last)
 			t.run, t.mine[i] = append(t.run, i), last
 			if o.Window == 0 {
@@ -91,6 +94,20 @@ func (o *Once) plan(t *task) {
 			}
 		}
 	}
+}
+
+// runs is an order like a command that is being executed, whatever came after it: the same
+// sent again now is no other order. mu is held.
+func (o *Once) runs(way string, c command.Command) *order {
+	if o.Window == 0 {
+		return nil
+	}
+	for _, was := range o.orders {
+		if !was.isDone() && was.repeatedBy(way, c) {
+			return was
+		}
+	}
+	return nil
 }
 
 // repeats finds a message whose acting commands are all the last ones, in their order.

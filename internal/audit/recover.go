@@ -18,8 +18,9 @@ import (
 // anew is a message of which some commands were found without a result.
 type anew struct {
 	command.Message
-	id string
-	at []int // of its commands in the begin record
+	id  string
+	seq uint64 // of the begin record
+	at  []int  // of its commands in it
 }
 
 // found is a message as the journal tells it.
@@ -42,12 +43,12 @@ func (f *found) unsent(i int) bool { return unsent(f.done[i].head) }
 // within the window is remembered, acting commands without a result get code 109, and the
 // others are asked anew by Run (SPEC 7). Call it before the first Execute.
 func (o *Once) Recover(ctx context.Context, js jetstream.JetStream) error {
-	from, last, err := marked(ctx, js, o.Journal.atm)
+	mark, last, err := lastMark(ctx, js, o.Journal.atm)
 	if err != nil {
 		return err
 	}
 	o.Journal.reached(last)
-	all, err := read(ctx, js, o.Journal.atm, from, func(*found) bool { return true })
+	all, err := read(ctx, js, o.Journal.atm, mark, func(*found) bool { return true })
 	if err != nil {
 		return err
 	}
@@ -68,18 +69,29 @@ func (o *Once) Recover(ctx context.Context, js jetstream.JetStream) error {
 	return nil
 }
 
-// read collects messages of AUDIT from a place on, in their order. AUDIT may be larger
-// than the memory: keep chooses.
-func read(ctx context.Context, js jetstream.JetStream, atm string, from uint64, keep func(*found) bool) ([]*found, error) {
-	var all []*found
+// ahead is how many records are fetched ahead: they may be long.
+const ahead = 8
+
+// read collects what a mark has and messages of AUDIT from its place on, in their order.
+// AUDIT may be larger than the memory: keep chooses.
+func read(ctx context.Context, js jetstream.JetStream, atm string, mark Mark, keep func(*found) bool) ([]*found, error) {
+	all := mark.found()
 	byID := map[string]*found{}
-	err := streams.Scan(ctx, js, streams.Audit, streams.From{Seq: from, Subjects: []string{streams.AuditCmd(atm)}}, func(m jetstream.Msg) error {
+	for _, f := range all {
+		byID[f.Message] = f
+	}
+	from := streams.From{Seq: mark.From, Subjects: []string{streams.AuditCmd(atm)}, Ahead: ahead}
+	err := streams.Scan(ctx, js, streams.Audit, from, func(m jetstream.Msg) error {
 		var r Record
 		if json.Unmarshal(m.Data(), &r) != nil {
 			return nil // written by nobody of us
 		}
 		switch r.Kind {
 		case Begin:
+			if f := byID[r.Message]; f != nil {
+				f.complete(r, streams.Seq(m))
+				return nil
+			}
 			f := &found{Record: r, seq: streams.Seq(m), done: map[int]outcome{}}
 			if keep(f) {
 				all, byID[r.Message] = append(all, f), f
@@ -135,7 +147,7 @@ func (f *found) open() []int {
 // close records 109 for what acts and has no result, and notes what is asked anew.
 func (o *Once) close(ctx context.Context, f *found) {
 	told := command.Answer{ATM: o.Journal.atm, Head: command.Done()}
-	again := anew{Message: command.Message{Signature: f.Signature}, id: f.Message}
+	again := anew{Message: command.Message{Signature: f.Signature}, id: f.Message, seq: f.seq}
 	if f.Origin != nil {
 		again.Origin = *f.Origin
 	}
@@ -178,7 +190,7 @@ func (o *Once) remember(f *found, now clock.Moment) {
 		if !c.Acts() || f.unsent(i) {
 			continue
 		}
-		was := &order{Command: c, way: f.Origin.Way, message: f.Message, seq: f.seq, at: now.Run - age, head: f.done[i].head, results: f.done[i].results, done: make(chan struct{})}
+		was := &order{Command: c, way: f.Origin.Way, message: f.Message, index: i, wall: f.Time, at: now.Run - age, head: f.done[i].head, results: f.done[i].results, done: make(chan struct{})}
 		close(was.done)
 		o.orders = append(o.orders, was)
 	}
@@ -192,6 +204,9 @@ func (o *Once) Run(ctx context.Context) error {
 		list, more := o.anew, o.signal()
 		o.mu.Unlock()
 		for _, again := range list {
+			if !o.permitted(ctx) {
+				return nil
+			}
 			if o.askAnew(ctx, again); ctx.Err() != nil {
 				return nil
 			}
@@ -206,6 +221,22 @@ func (o *Once) Run(ctx context.Context) error {
 		}
 	}
 }
+
+// permitted waits until commands are executed; false = ctx has ended. SPEC 4: a pause stops
+// commands, those of the last life too.
+func (o *Once) permitted(ctx context.Context) bool {
+	for o.Refuse != nil && o.Refuse() != nil {
+		select {
+		case <-time.After(lookAgain):
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+// lookAgain is how soon the end of a pause is noticed.
+const lookAgain = 200 * time.Millisecond
 
 // signal has an element when Recover has found something; mu is held.
 func (o *Once) signal() chan struct{} {
@@ -227,33 +258,6 @@ func (o *Once) askAnew(ctx context.Context, again anew) {
 	r := header(End, again.id, o.Now().Wall)
 	r.Answer, r.TookMS = answerOf(a), float64(time.Since(begun).Microseconds())/1000
 	o.Journal.end(ctx, r)
-}
-
-// markEvery is after how many messages the place is noted where a start begins to read.
-const markEvery = 500
-
-// mark notes it now and then: before it stands nothing that is remembered or has no
-// result yet.
-func (o *Once) mark(ctx context.Context) {
-	o.mu.Lock()
-	if o.begun < markEvery || o.writing > 0 || len(o.anew) > 0 || o.Journal.owes() {
-		o.mu.Unlock()
-		return
-	}
-	o.begun = 0
-	from := o.Journal.next()
-	for _, was := range o.orders {
-		if was.seq > 0 {
-			from = min(from, was.seq)
-		}
-	}
-	for seq := range o.running {
-		from = min(from, seq)
-	}
-	o.mu.Unlock()
-	if _, err := o.Journal.write(ctx, streams.AuditMark(o.Journal.atm), Mark{from}); err != nil {
-		o.Log.Warn().Err(err).Msg("the next start reads more of AUDIT than it needs")
-	}
 }
 
 // skew is how far the clock of who asks may be ahead of the edge's.
@@ -280,7 +284,7 @@ func (j *Journal) find(ctx context.Context, way string, c command.Command, since
 	if st := s.CachedInfo().State; st.FirstSeq > 1 && st.FirstTime.After(since) {
 		return lost(), nil
 	}
-	all, err := read(ctx, js, j.atm, 0, func(f *found) bool {
+	all, err := read(ctx, js, j.atm, Mark{}, func(f *found) bool {
 		return !f.Time.Before(since.Add(-skew)) && f.Origin != nil && f.Origin.Way == way && slices.ContainsFunc(f.Commands, c.Equal)
 	})
 	if err != nil {

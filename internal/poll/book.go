@@ -159,7 +159,7 @@ func (b *book) forget(began time.Duration) {
 	defer b.mu.Unlock()
 	now, was := b.opts.Now().Run, b.bytes
 	for key, it := range b.entries {
-		if it.State == posted && it.posted < began && (!it.acts() || now-it.posted >= b.opts.RepeatWindow) {
+		if it.State == posted && it.posted < began && (it.Result == nil || !it.remembered() || now-it.posted >= b.opts.RepeatWindow) {
 			delete(b.entries, key)
 			b.bytes -= it.size
 		}
@@ -169,7 +169,15 @@ func (b *book) forget(began time.Duration) {
 	}
 }
 
-func (it *item) acts() bool { c := it.command(); return c.Acts() }
+// remembered tells whether the command is not to be executed again when it comes once
+// more: it acts, and the application has seen it.
+func (e *entry) remembered() bool {
+	if c := e.command(); !c.Acts() {
+		return false
+	}
+	var a answer
+	return json.Unmarshal(e.Result, &a) != nil || a.Code == nil || !a.unsent()
+}
 
 func (b *book) receive(ctx context.Context, key string, o order) error {
 	b.mu.Lock()
@@ -273,7 +281,7 @@ func (b *book) settled(ctx context.Context, it *item) error {
 		return err
 	}
 	b.mu.Lock()
-	if !it.acts() { // its record goes at once
+	if !it.remembered() { // its record goes at once
 		b.bytes, it.size, it.Result = b.bytes-it.size, 0, nil
 	}
 	b.results = slices.DeleteFunc(b.results, func(x *item) bool { return x == it })
@@ -307,7 +315,7 @@ func (b *book) keep(e *entry) time.Duration {
 	if e.State != posted {
 		return 0
 	}
-	if c := e.command(); c.Acts() {
+	if e.remembered() {
 		return max(b.opts.RepeatWindow, minTTL)
 	}
 	return minTTL

@@ -190,6 +190,11 @@ func (a *answer) later() bool {
 	return a.Source == command.Agent && (*a.Code == code.NotStored || *a.Code == code.Paused || *a.Code == code.Overloaded)
 }
 
+// unsent tells whether an answer says that the application has not seen the command.
+func (a *answer) unsent() bool {
+	return a.later() || a.Source == command.Agent && (*a.Code == code.NoApplication || *a.Code == code.BadSize)
+}
+
 // request is one attempt. With errLater there is an answer.
 func (l *line) request(ctx context.Context, it *item, c command.Command, doubt bool) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.opts.AnswerTimeout)

@@ -277,6 +277,25 @@ func TestRepeated(t *testing.T) {
 	}
 }
 
+// A command that did not reach the application is executed when it comes again.
+func TestRepeatedUnsent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.edge.set(func() {
+		w.edge.headBack = `{"atm":"00000040","code":104,"status":"error","source":"agent","description":"нет связи"}`
+	})
+	w.bank.give(order3(`1`, "REBOOT"))
+	p := w.run(func(o *Options) { o.RepeatWindow = time.Minute })
+	w.waitPosted(`1`)
+	waitFor(t, "the record", func() bool { return p.Stats().Unposted == 0 })
+	w.edge.set(func() { w.edge.headBack = "" })
+	w.bank.give(order3(`1`, "REBOOT"))
+	waitFor(t, "the second post", func() bool { return len(w.bank.results(`1`)) >= 2 })
+	if got := w.bank.results(`1`)[1]; !strings.Contains(got, `"code":0`) || strings.Contains(got, `"code":104`) {
+		t.Errorf("posted %s", got)
+	}
+}
+
 // What the bank repeats while it is being executed or posted is executed once, and polls
 // do not spin meanwhile.
 func TestServerRepeats(t *testing.T) {

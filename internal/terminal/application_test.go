@@ -200,3 +200,29 @@ func TestTooManyCommands(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// hung executes nothing until ctx ends.
+type hung struct{ begun chan struct{} }
+
+func (h hung) Execute(ctx context.Context, m command.Message) command.Answer {
+	close(h.begun)
+	<-ctx.Done()
+	return command.Refuse(m.ATM, code.New(code.OutcomeUnknown, ""))
+}
+
+// A command that runs when the port stops gets a moment, and does not hold up those who
+// wait for the next life of the edge.
+func TestCommandGrace(t *testing.T) {
+	t.Parallel()
+	h := hung{make(chan struct{})}
+	p := start(t, Options{Commands: h, StopTimeout: time.Minute}, &notebook{})
+	c := p.dial().send(wire("URAL", "<monitoring><command name='REBOOT'/></monitoring>"))
+	<-h.begun
+	begun := time.Now()
+	p.stop()
+	c.want(code.OutcomeUnknown)
+	p.ended()
+	if took := time.Since(begun); took < CommandGrace-100*time.Millisecond || took > CommandGrace+10*time.Second {
+		t.Errorf("the port has stopped after %s", took)
+	}
+}
