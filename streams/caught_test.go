@@ -6,9 +6,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/rs/zerolog"
 
-	"vestnik/internal/broker"
+	"vestnik/internal/broker/brokertest"
 	"vestnik/streams"
 )
 
@@ -16,20 +15,7 @@ import (
 // and not before; with nothing there at once; also where a feed goes on.
 func TestCaught(t *testing.T) {
 	t.Parallel()
-	b, err := broker.Start(broker.Options{Dir: t.TempDir(), Log: zerolog.Nop()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(b.Close)
-	nc, err := b.Connect("test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, js := brokertest.Start(t)
 	if _, _, err := streams.Ensure(t.Context(), js, streams.DoneConfig(1<<20), 0); err != nil {
 		t.Fatal(err)
 	}

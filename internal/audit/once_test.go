@@ -16,7 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"vestnik/internal/audit"
-	"vestnik/internal/broker"
+	"vestnik/internal/broker/brokertest"
 	"vestnik/internal/clock"
 	"vestnik/internal/code"
 	"vestnik/internal/command"
@@ -39,20 +39,7 @@ type desk struct {
 }
 
 func newDesk(t testing.TB) *desk {
-	b, err := broker.Start(broker.Options{Dir: t.TempDir(), Log: zerolog.Nop()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(b.Close)
-	nc, err := b.Connect("test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, js := brokertest.Start(t)
 	d := &desk{t: t, js: js, app: &application{}, now: clock.Now(), win: 10 * time.Minute}
 	if _, err := audit.Prepare(context.Background(), js, 64<<20, time.Hour); err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"vestnik/internal/broker"
+	"vestnik/internal/broker/brokertest"
 	"vestnik/internal/control"
 )
 
@@ -21,20 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func connect(t *testing.T) (*nats.Conn, jetstream.JetStream) {
 	t.Helper()
-	b, err := broker.Start(broker.Options{Dir: t.TempDir(), Log: zerolog.Nop()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(b.Close)
-	nc, err := b.Connect("test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	nc, js := brokertest.Start(t)
 	return nc, js
 }
 

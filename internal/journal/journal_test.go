@@ -10,10 +10,9 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
-	"vestnik/internal/broker"
+	"vestnik/internal/broker/brokertest"
 	"vestnik/internal/code"
 	"vestnik/internal/event"
 	"vestnik/internal/journal"
@@ -32,20 +31,7 @@ func newEvent(i int) *event.Event {
 // store is a real broker with an EVENTS of at most max bytes.
 func store(t testing.TB, max int64) jetstream.JetStream {
 	t.Helper()
-	b, err := broker.Start(broker.Options{Dir: t.TempDir(), Log: zerolog.Nop()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(b.Close)
-	nc, err := b.Connect("test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, js := brokertest.Start(t)
 	if _, _, err := streams.Ensure(t.Context(), js, streams.EventsConfig(max), 0); err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
-	"vestnik/internal/broker"
+	"vestnik/internal/broker/brokertest"
 	"vestnik/internal/clock"
 	"vestnik/internal/event"
 	"vestnik/internal/hold"
@@ -34,20 +34,7 @@ type world struct {
 
 func newWorld(t testing.TB, routeMax int64) *world {
 	t.Helper()
-	b, err := broker.Start(broker.Options{Dir: t.TempDir(), Log: zerolog.Nop()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(b.Close)
-	nc, err := b.Connect("test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, js := brokertest.Start(t)
 	for _, cfg := range []jetstream.StreamConfig{streams.EventsConfig(1 << 20), streams.RouteConfig(routeMax), streams.DoneConfig(1 << 20)} {
 		if _, _, err := streams.Ensure(t.Context(), js, cfg, 0); err != nil {
 			t.Fatal(err)

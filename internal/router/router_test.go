@@ -14,7 +14,7 @@ import (
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
-	"vestnik/internal/broker"
+	"vestnik/internal/broker/brokertest"
 	"vestnik/internal/clock"
 	"vestnik/internal/event"
 	"vestnik/internal/router"
@@ -44,20 +44,7 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	b, err := broker.Start(broker.Options{Dir: t.TempDir(), Log: zerolog.Nop()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(b.Close)
-	nc, err := b.Connect("test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	nc, js := brokertest.Start(t)
 	events := streams.EventsConfig(1 << 28)
 	streams.SetIncarnations(&events, []streams.Incarnation{{ID: "abc", First: 1}})
 	for _, cfg := range []jetstream.StreamConfig{events, streams.RouteConfig(1 << 28), streams.DoneConfig(1 << 28)} {

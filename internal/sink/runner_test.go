@@ -16,7 +16,7 @@ import (
 	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 
-	"vestnik/internal/broker"
+	"vestnik/internal/broker/brokertest"
 	"vestnik/internal/event"
 	"vestnik/internal/proatm"
 	"vestnik/internal/sink"
@@ -39,20 +39,7 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	b, err := broker.Start(broker.Options{Dir: t.TempDir(), Log: zerolog.Nop()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(b.Close)
-	nc, err := b.Connect("test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	nc, js := brokertest.Start(t)
 	for _, cfg := range []jetstream.StreamConfig{streams.RouteConfig(1 << 28), streams.DoneConfig(1 << 28)} {
 		if _, _, err := streams.Ensure(t.Context(), js, cfg, 0); err != nil {
 			t.Fatal(err)
