@@ -172,6 +172,11 @@ func (j *Journal) end(ctx context.Context, r Record) {
 		return
 	}
 	j.log.Error().Err(err).Str("message", r.Message).Msg("the result of a command is not recorded yet")
+	j.owe(r)
+}
+
+// owe has a result written as soon as the next one can be.
+func (j *Journal) owe(r Record) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if len(j.owed) < maxOwed {

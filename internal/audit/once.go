@@ -61,8 +61,8 @@ func (o *Once) Execute(ctx context.Context, m command.Message) command.Answer {
 		if err != nil {
 			a := o.notStored(m, err)
 			o.settle(t, a)
-			if !errors.Is(err, errClosed) { // the record may be there all the same
-				o.end(ctx, t, a, 0)
+			if !errors.Is(err, errClosed) { // the record may be there all the same; nobody waits for it
+				o.Journal.owe(o.endOf(t, a, 0))
 			}
 			return a
 		}
@@ -220,9 +220,13 @@ func (o *Once) settle(t *task, a command.Answer) {
 }
 
 func (o *Once) end(ctx context.Context, t *task, a command.Answer, took time.Duration) {
+	o.Journal.end(ctx, o.endOf(t, a, took))
+}
+
+func (o *Once) endOf(t *task, a command.Answer, took time.Duration) Record {
 	r := header(End, t.id, o.Now().Wall)
 	r.Answer, r.TookMS = answerOf(a), float64(took.Microseconds())/1000
-	o.Journal.end(ctx, r)
+	return r
 }
 
 // finish ends the message for marks; one whose questions are open stays for them.

@@ -87,7 +87,12 @@ func (s *Server) command(c *conn, sig signature, doc proatm.Document) verdict {
 	m := command.Message{Signature: sig.name, Commands: doc.Commands, Ignored: doc.Ignored, Forbidden: s.forbidden(c.from),
 		Origin: command.Origin{Way: command.WayFrame, Who: c.from.Name, Remote: c.RemoteAddr().String()}}
 	m.ATM, _ = event.Lookup(doc.Attrs, "atm")
-	return verdict{commanded, s.frame(sig.name, proatm.CommandAnswer(s.opts.Commands.Execute(s.commands, m))), false}
+	a := s.opts.Commands.Execute(s.commands, m)
+	body := proatm.CommandAnswer(a)
+	if len(body) > frame.MaxBody {
+		body = proatm.CommandAnswer(command.Refuse(a.ATM, code.New(code.AnswerTooLong, "")))
+	}
+	return verdict{commanded, s.frame(sig.name, body), false}
 }
 
 // forbidden is why commands of an origin are not taken, nil if they are.
