@@ -38,15 +38,15 @@ type commanded struct {
 // newCommanded makes the site; limits are more settings of the block terminal.
 func newCommanded(t *testing.T, o settings, a simulate.ApplicationOptions) *commanded {
 	t.Helper()
-	c := &commanded{addr: freeAddr(t)}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &commanded{addr: ln.Addr().String()}
 	o.Limits += fmt.Sprintf("\n application: %q", c.addr)
 	c.site = newSite(t, o)
 	a.Events, a.RetryPause = c.terminal, 50*time.Millisecond
 	c.app = simulate.NewApplication(a)
-	ln, err := net.Listen("tcp", c.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
 	serveOn(t, ln, c.app.Serve)
 	return c
 }

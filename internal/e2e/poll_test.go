@@ -19,7 +19,7 @@ import (
 // settings.
 func application(t *testing.T, o simulate.ApplicationOptions) (a *simulate.Application, setting string) {
 	t.Helper()
-	ln, err := net.Listen("tcp", freeAddr(t))
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
