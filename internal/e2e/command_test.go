@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,10 +37,7 @@ type commanded struct {
 // newCommanded makes the site; limits are more settings of the block terminal.
 func newCommanded(t *testing.T, o settings, a simulate.ApplicationOptions) *commanded {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln := listenFree(t)
 	c := &commanded{addr: ln.Addr().String()}
 	o.Limits += fmt.Sprintf("\n application: %q", c.addr)
 	c.site = newSite(t, o)

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -19,10 +18,7 @@ import (
 // settings.
 func application(t *testing.T, o simulate.ApplicationOptions) (a *simulate.Application, setting string) {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln := listenFree(t)
 	a = simulate.NewApplication(o)
 	serveOn(t, ln, a.Serve)
 	return a, fmt.Sprintf("application: %q", ln.Addr())

@@ -219,6 +219,21 @@ func freeAddr(t *testing.T) string {
 	return ""
 }
 
+// listenFree listens on a port of freeAddr's: one to which a listener that vanishes may
+// return.
+func listenFree(t *testing.T) net.Listener {
+	t.Helper()
+	var err error
+	for range 100 {
+		var ln net.Listener
+		if ln, err = net.Listen("tcp", freeAddr(t)); err == nil { // else somebody was quicker
+			return ln
+		}
+	}
+	t.Fatal(err)
+	return nil
+}
+
 // eventually waits for a condition; what says what is waited for, and how it stands.
 func eventually(t *testing.T, limit time.Duration, what func() string, ok func() bool) {
 	t.Helper()
