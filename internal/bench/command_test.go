@@ -129,9 +129,10 @@ func askAll(b *testing.B, nc *nats.Conn, terminals int, prefix string) time.Dura
 	var wg sync.WaitGroup
 	for i := range terminals {
 		wg.Go(func() {
-			m, err := nc.Request(prefix+streams.Terminal(fmt.Sprint(i+1))+"."+command.GetStatus, []byte("CIM"), 30*time.Second)
+			subject := prefix + streams.Terminal(fmt.Sprint(i+1)) + "." + command.GetStatus
+			m, err := nc.Request(subject, []byte("CIM"), 30*time.Second)
 			if err != nil || !strings.Contains(string(m.Data), "status device_name=") {
-				b.Errorf("%v", err)
+				b.Errorf("%s: %v", subject, err)
 			}
 		})
 	}
@@ -219,6 +220,9 @@ func startCrowd(b *testing.B, terminals int) *nats.Conn {
 		}
 		b.Cleanup(door.Close)
 		if _, err := own.Subscribe("bare."+atm+".>", func(m *nats.Msg) { _ = m.Respond(bare) }); err != nil {
+			b.Fatal(err)
+		}
+		if err := own.Flush(); err != nil { // the broker has the subscription
 			b.Fatal(err)
 		}
 	}
