@@ -21,9 +21,9 @@ var rows = [][]string{
 	{"internal/demo"},
 	{"internal/app"},
 	{"internal/cli", "deploy"},
-	{"internal/broker/brokertest", "internal/sink/uralsib", "internal/sink/proxima", "internal/sink/sinktest", "internal/poll"},
+	{"internal/broker/brokertest", "internal/broker/hubtest", "internal/sink/uralsib", "internal/sink/proxima", "internal/sink/sinktest", "internal/poll"},
 	{"internal/broker", "internal/scrub", "internal/terminal", "internal/journal", "internal/router", "internal/keeper", "internal/gate", "internal/ledger",
-		"internal/sink", "internal/guard", "internal/audit", "internal/sink/httpclient", "internal/control", "internal/twin", "internal/config", "internal/simulate", "internal/health"},
+		"internal/sink", "internal/guard", "internal/audit", "internal/sink/httpclient", "internal/control", "internal/twin", "internal/config", "internal/simulate", "internal/health", "internal/replay"},
 	{"internal/hold"},
 	{"streams", "internal/rules", "internal/rules/rulestest", "internal/proatm"},
 	{"internal/event", "internal/command", "internal/frame", "internal/hostile"},
@@ -31,7 +31,7 @@ var rows = [][]string{
 }
 
 // forTests are packages for tests: what is built into a program has no use for them.
-var forTests = []string{"internal/broker/brokertest", "internal/sink/sinktest", "internal/rules/rulestest", "internal/hostile", "internal/e2e",
+var forTests = []string{"internal/broker/brokertest", "internal/broker/hubtest", "internal/sink/sinktest", "internal/rules/rulestest", "internal/hostile", "internal/e2e",
 	"internal/e2e/faultfs", "internal/e2e/badtcp"}
 
 const module = "vestnik/"
@@ -52,7 +52,7 @@ func judge(pkg, imported string, test bool) string {
 		return "" // its tests from outside
 	case !test && slices.Contains(forTests, imported):
 		return fmt.Sprintf("%s imports %s, which is for tests", pkg, imported)
-	case test && (from == to || imported == "internal/broker" || imported == "internal/broker/brokertest"):
+	case test && (from == to || imported == "internal/broker" || imported == "internal/broker/brokertest" || imported == "internal/broker/hubtest"):
 		return "" // a real broker in tests of every row
 	case from >= to:
 		return fmt.Sprintf("%s imports %s: not a row below its own", pkg, imported)

@@ -9,9 +9,11 @@ import "time"
 type Config struct {
 	File   string // the file it came from
 	Digest string // sha256 of its text, for logs
-	ATM    string // 8 digits
+	ATM    string // 8 digits; "" at the hub
 
+	Place    string // edge (default) or hub: whose router and sinks, and which streams (SPEC 10)
 	Terminal Terminal
+	Hub      Hub
 	Server   string // nats.conf of the embedded server, edge only; default nats.conf beside the file, "" if there is none
 	NATS     NATS
 	Rules    string // default rules.xml beside the file
@@ -55,6 +57,20 @@ type Terminal struct {
 	AllowPlainEvents []string // networks (CIDR) beyond loopback whose events are taken in the clear
 	TLS              ListenTLS
 }
+
+// Hub is what belongs to the central NATS cluster (SPEC 10).
+type Hub struct {
+	// Route is where the events of this edge's terminal are routed: edge (default) or hub.
+	// A terminal is routed at one place.
+	Route    string
+	Replicas int // of the hub's streams, default 3; at place hub
+}
+
+// At the hub: nobody's terminal in particular.
+const (
+	PlaceEdge = "edge"
+	PlaceHub  = "hub"
+)
 
 // ListenTLS is the second terminal port (SPEC 7): client certificates required, for
 // events and commands from other computers. Listen "" = there is none.

@@ -6,6 +6,8 @@ import "time"
 // It names no terminal, no signature and no sink.
 func Default() *Config {
 	return &Config{
+		Place: PlaceEdge,
+		Hub:   Hub{Route: PlaceEdge, Replicas: 3},
 		Terminal: Terminal{
 			Listen:         "127.0.0.1:3333",
 			ByteOrder:      "big",

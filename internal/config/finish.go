@@ -9,9 +9,7 @@ import (
 // together, what follows from something else.
 func (r *reader) finish() {
 	r.files()
-	if _, given := r.c.places["atm"]; !given {
-		r.problems.add(r.c.at("atm"), "atm is missing: the terminal's number")
-	}
+	r.place()
 	r.signatures()
 	r.fromRegistry()
 	r.plainPort()
@@ -26,6 +24,29 @@ func (r *reader) finish() {
 		r.problems.add(r.c.at("store.keep_bytes"), "keep_bytes: must not be above events_bytes (%d)", s.EventsBytes)
 	}
 	r.memory()
+}
+
+// place: an edge belongs to a terminal, the hub to all of them; a terminal is routed at
+// one place (SPEC 10).
+func (r *reader) place() {
+	c := r.c
+	_, given := c.places["atm"]
+	at := func(name string) (place, bool) { p, there := c.places[name]; return p, there }
+	switch {
+	case c.Place == PlaceEdge && !given:
+		r.problems.add(c.at("atm"), "atm is missing: the terminal's number")
+	case c.Place == PlaceHub && given:
+		r.problems.add(c.at("atm"), "atm: a hub is not one terminal's: leave it out at place hub")
+	}
+	if p, there := at("hub.route"); there && c.Place == PlaceHub {
+		r.problems.add(p, "route: is a setting of the edges: it says where each is routed")
+	}
+	if p, there := at("run"); there && c.Place == PlaceHub && len(c.Run) > 0 {
+		r.problems.add(p, "run: an edge hosts parts, a hub has none")
+	}
+	if p, there := at("run"); there && c.Hub.Route == PlaceHub && len(c.Run) > 0 {
+		r.problems.add(p, "run: this terminal is routed at the hub (hub.route): router and sinks do not run here")
+	}
 }
 
 // memory: AUDIT is what tells that a command is a repeat (SPEC 7, Once).

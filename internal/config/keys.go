@@ -34,6 +34,8 @@ type registry struct {
 func top(c *Config, old *registry) []setting {
 	return []setting{
 		is("atm", atm(&c.ATM)),
+		is("place", text(&c.Place, oneOf(PlaceEdge, PlaceHub))),
+		is("hub", inside(hub(&c.Hub)...)),
 		is("terminal", inside(terminal(&c.Terminal)...)),
 		is("server", file(&c.Server)),
 		is("nats", inside(nats(&c.NATS)...)),
@@ -80,6 +82,13 @@ func terminal(t *Terminal) []setting {
 		is("repeat_window", duration(&t.RepeatWindow, 0, 30*day)),
 		is("connect_timeout", duration(&t.ConnectTimeout, time.Millisecond, time.Minute)),
 		is("answer_timeout", duration(&t.AnswerTimeout, time.Millisecond, 10*time.Minute)),
+	}
+}
+
+func hub(h *Hub) []setting {
+	return []setting{
+		is("route", text(&h.Route, oneOf(PlaceEdge, PlaceHub))),
+		is("replicas", whole(&h.Replicas, 1, 5)),
 	}
 }
 

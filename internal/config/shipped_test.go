@@ -63,6 +63,7 @@ func known(t *testing.T) []string {
 		"":                    top(Default(), &registry{}),
 		"terminal":            terminal(&Terminal{}),
 		"nats":                nats(&NATS{}),
+		"hub":                 hub(&Hub{}),
 		"terminal.listen_tls": listenTLS(&ListenTLS{}),
 		"sinks":               sinks(&Sinks{}),
 		"sinks.uralsib":       uralsib(DefaultSink()),
