@@ -17,7 +17,8 @@ import (
 // imports rows below its own only; packages of one row do not meet. Tests may also
 // use their own row, and a real broker.
 var rows = [][]string{
-	{"cmd/edge", "cmd/router", "cmd/sink-uralsib", "cmd/sink-proxima", "cmd/vestnik", "internal/e2e", "internal/bench"},
+	{"cmd/edge", "cmd/router", "cmd/sink-uralsib", "cmd/sink-proxima", "cmd/vestnik", "internal/e2e", "internal/bench",
+		"examples", "examples/subscribe-core", "examples/subscribe-durable", "examples/cloudevents", "examples/command"},
 	{"internal/demo"},
 	{"internal/app"},
 	{"internal/cli", "deploy"},
@@ -48,6 +49,8 @@ func judge(pkg, imported string, test bool) string {
 		return fmt.Sprintf("package %s stands in no row: give it its place in internal/arch_test.go", pkg)
 	case to < 0:
 		return fmt.Sprintf("%s imports %s, which stands in no row", pkg, imported)
+	case strings.HasPrefix(pkg, "examples/"):
+		return fmt.Sprintf("%s imports %s: others copy the examples, and have nothing of ours", pkg, imported)
 	case pkg == imported && test:
 		return "" // its tests from outside
 	case !test && slices.Contains(forTests, imported):
@@ -139,6 +142,9 @@ func TestJudge(t *testing.T) {
 		{"streams", "internal/broker", false, false},
 		{"internal/app", "internal/sink/sinktest", false, false}, // for tests
 		{"internal/new", "internal/code", false, false},
+		{"examples/command", "streams", false, false}, // others copy them
+		{"examples/command", "streams", true, false},
+		{"examples", "streams", true, true},
 		{"internal/app", "internal/util", false, false},
 	} {
 		if wrong := judge(c.pkg, c.imported, c.test); (wrong == "") != c.good {
