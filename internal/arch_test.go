@@ -19,7 +19,7 @@ import (
 var rows = [][]string{
 	{"cmd/edge", "cmd/router", "cmd/sink-uralsib", "cmd/sink-proxima", "cmd/vestnik", "internal/e2e", "internal/bench"},
 	{"internal/demo"},
-	{"internal/app"},
+	{"internal/app", "internal/hub"},
 	{"internal/cli", "deploy"},
 	{"internal/broker/brokertest", "internal/broker/hubtest", "internal/sink/uralsib", "internal/sink/proxima", "internal/sink/sinktest", "internal/poll"},
 	{"internal/broker", "internal/scrub", "internal/terminal", "internal/journal", "internal/router", "internal/keeper", "internal/gate", "internal/ledger",
