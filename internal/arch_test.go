@@ -19,8 +19,8 @@ import (
 var rows = [][]string{
 	{"cmd/edge", "cmd/router", "cmd/sink-uralsib", "cmd/sink-proxima", "cmd/vestnik", "internal/e2e", "internal/bench",
 		"examples", "examples/subscribe-core", "examples/subscribe-durable", "examples/cloudevents", "examples/command"},
-	{"internal/demo"},
-	{"internal/app"},
+	{"internal/demo", "internal/hub/hubtest"},
+	{"internal/app", "internal/hub"},
 	{"internal/cli", "deploy"},
 	{"internal/broker/brokertest", "internal/broker/hubtest", "internal/sink/uralsib", "internal/sink/proxima", "internal/sink/sinktest", "internal/poll"},
 	{"internal/broker", "internal/scrub", "internal/terminal", "internal/journal", "internal/router", "internal/keeper", "internal/gate", "internal/ledger",
@@ -32,7 +32,7 @@ var rows = [][]string{
 }
 
 // forTests are packages for tests: what is built into a program has no use for them.
-var forTests = []string{"internal/broker/brokertest", "internal/broker/hubtest", "internal/sink/sinktest", "internal/rules/rulestest", "internal/hostile", "internal/e2e",
+var forTests = []string{"internal/broker/brokertest", "internal/broker/hubtest", "internal/hub/hubtest", "internal/sink/sinktest", "internal/rules/rulestest", "internal/hostile", "internal/e2e",
 	"internal/e2e/faultfs", "internal/e2e/badtcp"}
 
 const module = "vestnik/"
@@ -55,7 +55,7 @@ func judge(pkg, imported string, test bool) string {
 		return "" // its tests from outside
 	case !test && slices.Contains(forTests, imported):
 		return fmt.Sprintf("%s imports %s, which is for tests", pkg, imported)
-	case test && (from == to || imported == "internal/broker" || imported == "internal/broker/brokertest" || imported == "internal/broker/hubtest"):
+	case test && (from == to || imported == "internal/broker" || imported == "internal/broker/brokertest" || imported == "internal/broker/hubtest" || imported == "internal/hub/hubtest"):
 		return "" // a real broker in tests of every row
 	case from >= to:
 		return fmt.Sprintf("%s imports %s: not a row below its own", pkg, imported)

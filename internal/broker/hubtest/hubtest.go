@@ -96,18 +96,14 @@ func accounts(terminals []string) string {
 accounts {
   CENTRAL { jetstream: enabled
     users: [ { user: bank, password: %[1]s } ]
-    exports: [ { service: "evt.>" }, { service: "$JS.API.DIRECT.GET.EVT.evt.>" }, { stream: "evt.>" },
-      { service: "$JS.API.CONSUMER.MSG.NEXT.EVT.*", response: stream }, { service: "$JS.API.CONSUMER.INFO.EVT.*" }, { service: "$JS.ACK.EVT.*.>" } ]
+    exports: [ { service: "evt.>" }, { service: "$JS.API.DIRECT.GET.EVT.evt.>" }, { stream: "evt.>" } ]
     imports: [ { service: { account: EDGES, subject: "cmd.>" } }, { service: { account: EDGES, subject: "$SRV.>" } } ] }
   EDGES {
     users: [ %[2]s ]
     exports: [ { service: "cmd.>" }, { service: "$SRV.>", response: stream } ]
     imports: [ { service: { account: CENTRAL, subject: "evt.>" } },
       { service: { account: CENTRAL, subject: "$JS.API.DIRECT.GET.EVT.evt.>" }, to: "evtlast.>" } ] }
-  SUBS { users: [ { user: sub, password: %[1]s } ]
-    imports: [ { stream: { account: CENTRAL, subject: "evt.>" } }, { service: { account: CENTRAL, subject: "$JS.ACK.EVT.*.>" } },
-      { service: { account: CENTRAL, subject: "$JS.API.CONSUMER.MSG.NEXT.EVT.*" }, to: "central.API.CONSUMER.MSG.NEXT.EVT.*" },
-      { service: { account: CENTRAL, subject: "$JS.API.CONSUMER.INFO.EVT.*" }, to: "central.API.CONSUMER.INFO.EVT.*" } ] }
+  SUBS { users: [ { user: sub, password: %[1]s } ], imports: [ { stream: { account: CENTRAL, subject: "evt.>" } } ] }
   SYS { users: [ { user: sys, password: %[1]s } ] }
 }
 system_account: SYS
