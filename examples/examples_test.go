@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -21,8 +22,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nats.go/micro"
 
-	"vestnik/internal/broker/hubtest"
 	"vestnik/internal/event"
+	"vestnik/internal/hub"
+	"vestnik/internal/hub/hubtest"
 	"vestnik/streams"
 )
 
@@ -132,10 +134,11 @@ func until(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// writer puts events into EVT as forwarders do.
+// writer puts events into EVT as the edges' forwarders do.
 type writer struct {
-	t  *testing.T
-	js jetstream.JetStream
+	t    *testing.T
+	js   jetstream.JetStream                 // of operators
+	edge func(number string) (nc *nats.Conn) // of a terminal
 }
 
 const lives = "k7x2p9qa" // an incarnation
@@ -151,42 +154,111 @@ func (w writer) put(terminal, device, severity string, seq int, message string) 
 	e.SetHeader(event.Header(m.Header))
 	m.Header.Set(streams.HeaderPos, streams.Position{Incarnation: lives, Seq: uint64(seq)}.String())
 	m.Data = e.Raw
-	for end := time.Now().Add(20 * time.Second); ; {
-		_, err := w.js.PublishMsg(w.t.Context(), m)
-		if err == nil {
-			return e
-		}
-		if time.Now().After(end) {
-			w.t.Fatal(err)
-		}
-	}
+	nc := w.edge(e.Terminal)
+	until(w.t, "the hub takes the event", func() bool {
+		answer, err := nc.RequestMsg(m, 5*time.Second)
+		return err == nil && strings.Contains(string(answer.Data), `"seq"`)
+	})
+	return e
 }
 
 // site is where the examples are tried: a hub with accounts, or one server without.
 type site struct {
-	server, operator string                     // for subscribers, for operators
-	edge             func(number string) string // for terminals
+	server, operator string // URLs
+	login            func(t *testing.T, name string) []string
 	api              string
 	writer
 }
 
-func sites(t *testing.T) map[string]site {
-	t.Helper()
-	h := hubtest.Start(t, 3, "44", "48")
-	h.MakeEvt(streams.HubOptions{})
-	login := func(user string) string {
-		return strings.ReplaceAll(h.URL(), "nats://", "nats://"+user+":"+hubtest.Password+"@")
-	}
-	return map[string]site{
-		"hub":        {login(hubtest.Subscriber), login(hubtest.Bank), login, "central.API", writer{t, h.JetStream()}},
-		"one server": oneServer(t),
-	}
+// subscriber are the flags of one who may do nothing but take events.
+func (s site) subscriber(name string) []string {
+	return append([]string{"--server", s.server}, s.login(s.t, name)...)
 }
 
-// oneServer is a server without accounts, as on a developer's desk.
-func oneServer(t *testing.T) site {
+// operators are the flags of one who may ask terminals.
+func (s site) operators() []string {
+	return append([]string{"--server", s.server}, s.login(s.t, hub.Operator)...)
+}
+
+func sites(t *testing.T) map[string]site {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true})
+	h := hubtest.StartSecure(t, 3)
+	h.MakeEvt(streams.HubOptions{})
+	edges := &edges{t: t, hub: h, known: map[string]*nats.Conn{}}
+	login := func(t *testing.T, name string) []string {
+		if name == hub.Operator {
+			return []string{"--creds", h.Creds(name), "--ca", h.CA()}
+		}
+		return edges.subscribe(t, name)
+	}
+	return map[string]site{"hub": {h.URL(), h.URL(), login, hub.Prefix, writer{t, h.JetStream(hub.Operator), edges.connect}}, "one server": oneServer(t)}
+}
+
+// edges are terminals' servers, linked to the hub, each made when it is first needed.
+type edges struct {
+	t     *testing.T
+	hub   *hubtest.Hub
+	mu    sync.Mutex
+	known map[string]*nats.Conn
+}
+
+func (e *edges) connect(number string) *nats.Conn {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if nc := e.known[number]; nc != nil {
+		return nc
+	}
+	dir := e.hub.Terminal(number)
+	conf := filepath.Join(dir, "nats.conf")
+	link, err := os.ReadFile(filepath.Join(dir, "hub.conf"))
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	text := strings.NewReplacer(`"hub.creds"`, strconv.Quote(filepath.Join(dir, "hub.creds")), `"hub-ca.pem"`, strconv.Quote(filepath.Join(dir, "hub-ca.pem"))).Replace(string(link))
+	if err := os.WriteFile(conf, []byte("listen: \"127.0.0.1:-1\"\nserver_name: edge-"+number+"\n"+text), 0o600); err != nil {
+		e.t.Fatal(err)
+	}
+	opts, err := server.ProcessConfigFile(conf)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	opts.NoSigs, opts.NoLog = true, true
+	s := serve(e.t, opts)
+	until(e.t, "terminal "+number+" is linked", func() bool { return s.NumLeafNodes() == 1 })
+	nc := dial(e.t, s.ClientURL(), nats.CustomInboxPrefix("_INBOX."+number))
+	e.known[number] = nc
+	return nc
+}
+
+// subscribe lets a subscriber in: with a consumer, if one has his name.
+func (e *edges) subscribe(t *testing.T, name string) []string {
+	t.Helper()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out := t.TempDir()
+	_, account, err := e.hub.Subscribe(hub.Subscriber{Name: name, Durable: durable[name], Out: out, Life: time.Hour, Now: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if account != "" {
+		nc, err := e.hub.Dial(e.hub.Creds("sys"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		if _, err := e.hub.Push(t.Context(), nc, account); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return []string{"--creds", filepath.Join(out, name, hub.TerminalCreds), "--ca", filepath.Join(out, name, hub.TerminalCA)}
+}
+
+// durable are the subscribers with a consumer.
+var durable = map[string]bool{"archive": true, "display": true}
+
+func serve(t *testing.T, opts *server.Options) *server.Server {
+	t.Helper()
+	s, err := server.NewServer(opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,11 +267,24 @@ func oneServer(t *testing.T) site {
 	if !s.ReadyForConnections(10 * time.Second) {
 		t.Fatal("the server does not start")
 	}
-	nc, err := nats.Connect(s.ClientURL())
+	return s
+}
+
+func dial(t *testing.T, url string, opts ...nats.Option) *nats.Conn {
+	t.Helper()
+	nc, err := nats.Connect(url, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
+	return nc
+}
+
+// oneServer is a server without accounts, as on a developer's desk.
+func oneServer(t *testing.T) site {
+	t.Helper()
+	s := serve(t, &server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true})
+	nc := dial(t, s.ClientURL())
 	js, err := jetstream.New(nc)
 	if err != nil {
 		t.Fatal(err)
@@ -207,7 +292,7 @@ func oneServer(t *testing.T) site {
 	if _, err := js.CreateStream(t.Context(), streams.EvtConfig(streams.HubOptions{Replicas: 1})); err != nil {
 		t.Fatal(err)
 	}
-	return site{s.ClientURL(), s.ClientURL(), func(string) string { return s.ClientURL() }, "$JS.API", writer{t, js}}
+	return site{s.ClientURL(), s.ClientURL(), func(*testing.T, string) []string { return nil }, "$JS.API", writer{t, js, func(string) *nats.Conn { return nc }}}
 }
 
 // Each example, at each site; each on terminals of its own.
@@ -222,25 +307,45 @@ func TestExamples(t *testing.T) {
 	}
 }
 
-// A subscriber chooses by terminal, device and severity, and sees the attributes decoded.
+// A subscriber chooses by terminal, device and severity, and sees the attributes decoded; at
+// whichever server of the hub he is, and the terminal.
 func subscribeCore(t *testing.T, s site) {
-	p := example(t, "subscribe-core", "--server", s.server, "--terminal", "00000040", "--severity", "critical", "--device", "7", "--count", "2").
-		says("listening to evt.00000040.7.critical.*")
-	s.put("40", "7", "normal", 1, "не тот")
-	s.put("41", "CDM", "critical", 1, "не тот")
-	s.put("40", "5", "critical", 2, "не тот")
-	first := s.put("40", "CDM", "critical", 3, "Замятие купюр")
-	s.put("40", "7", "critical", 4, "Касса пуста")
-	got := p.ends()
-	if strings.Contains(got, "не тот") || strings.Index(got, "Замятие купюр") > strings.Index(got, "Касса пуста") {
-		t.Errorf("printed\n%s", got)
+	login := s.subscriber("lamp")
+	var all []*process
+	for _, url := range strings.Split(s.server, ",") {
+		p := example(t, "subscribe-core", append(login, "--server", url, "--terminal", "00000040", "--severity", "critical", "--device", "7")...)
+		all = append(all, p.says("listening to evt.00000040.7.critical.*"))
 	}
-	for _, want := range []string{"evt.00000040.7.critical." + lives, "ce-id            " + first.ID, "ce-device        CDM", "ce-source        /terminals/00000040",
-		"ce-time          2010-11-24T13:41:04Z", "pos              " + lives + ".3.0.0", "content-type     application/xml", string(first.Raw)} {
-		if !strings.Contains(got, want) {
-			t.Errorf("no %q in\n%s", want, got)
+	seq := 0
+	s.heard(all, func() { seq++; s.put("40", "CDM", "critical", seq, "Касса открыта") })
+	s.put("40", "7", "normal", 101, "не тот")
+	s.put("41", "CDM", "critical", 101, "не тот")
+	s.put("40", "5", "critical", 102, "не тот")
+	first := s.put("40", "CDM", "critical", 103, "Замятие купюр")
+	s.put("40", "7", "critical", 104, "Касса пуста")
+	for _, p := range all {
+		until(t, "the last is printed", func() bool { return strings.Contains(p.out.String(), "Касса пуста") })
+		got := p.out.String()
+		if strings.Contains(got, "не тот") || strings.Index(got, "Замятие купюр") > strings.Index(got, "Касса пуста") {
+			t.Errorf("printed\n%s", got)
+		}
+		for _, want := range []string{"evt.00000040.7.critical." + lives, "ce-id            " + first.ID, "ce-device        CDM", "ce-source        /terminals/00000040",
+			"ce-time          2010-11-24T13:41:04Z", "pos              " + lives + ".103.0.0", "content-type     application/xml", string(first.Raw)} {
+			if !strings.Contains(got, want) {
+				t.Errorf("no %q in\n%s", want, got)
+			}
 		}
 	}
+}
+
+// heard puts events until every process has printed one: a new subscription is known at the
+// other servers a moment later.
+func (s site) heard(all []*process, put func()) {
+	s.t.Helper()
+	until(s.t, "all have heard an event", func() bool {
+		put()
+		return !slices.ContainsFunc(all, func(p *process) bool { return p.out.String() == "" })
+	})
 }
 
 // A header value is decoded.
@@ -261,8 +366,9 @@ func subscribeDurable(t *testing.T, s site) {
 		AckWait: time.Second, FilterSubject: streams.EvtTerminal("42")}); err != nil {
 		t.Fatal(err)
 	}
+	login := s.subscriber("archive")
 	run := func(count string) *process {
-		return example(t, "subscribe-durable", "--server", s.server, "--api", s.api, "--consumer", "archive", "--gaps", "--count", count)
+		return example(t, "subscribe-durable", append(login, "--api", s.api, "--consumer", "archive", "--gaps", "--count", count)...)
 	}
 	var want []string
 	put := func(seqs ...int) {
@@ -355,11 +461,19 @@ func (p *process) take(n int) string {
 
 // The SDK's event has every attribute, decoded, and the XML as it was.
 func cloudEvents(t *testing.T, s site) {
-	p := example(t, "cloudevents", "--server", s.server, "--count", "1", "--subject", "evt.00000045.>").says("listening")
-	e := s.put("45", "CIM", "очень \"важно\" 100%", 17, "Запущено терминальное ПО ProATM")
+	p := example(t, "cloudevents", append(s.subscriber("reader"), "--count", "1", "--subject", "evt.00000045.*.*.*")...).says("listening")
+	var e *event.Event
+	puts := map[any]*event.Event{}
+	s.heard([]*process{p}, func() {
+		e = s.put("45", "CIM", "очень \"важно\" 100%", 17, "Запущено терминальное ПО ProATM")
+		puts[e.ID] = e
+	})
 	var got map[string]any
 	if err := json.Unmarshal([]byte(p.ends()), &got); err != nil {
 		t.Fatal(err)
+	}
+	if e = puts[got["id"]]; e == nil {
+		t.Fatalf("nobody sent %v", got)
 	}
 	for name, want := range map[string]any{"specversion": "1.0", "id": e.ID, "source": "/terminals/00000045", "type": "proatm.event", "time": "2010-11-24T13:41:04Z",
 		"datacontenttype": "application/xml", "severity": e.Severity, "device": "CIM", "terminal": "00000045", "signature": "URAL", "data": string(e.Raw)} {
@@ -373,11 +487,7 @@ func cloudEvents(t *testing.T, s site) {
 func (s site) terminal(t *testing.T, number string) {
 	t.Helper()
 	number = streams.Terminal(number)
-	nc, err := nats.Connect(s.edge(number), nats.CustomInboxPrefix("_INBOX."+number))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
+	nc := s.edge(number)
 	service, err := micro.AddService(nc, micro.Config{Name: "terminal", Version: "1.0.0"})
 	if err != nil {
 		t.Fatal(err)
@@ -400,16 +510,14 @@ func (s site) terminal(t *testing.T, number string) {
 // answers: internal/e2e, TestCommandFromHub.)
 func command(t *testing.T, s site) {
 	ask := func(args ...string) *process {
-		return example(t, "command", append([]string{"--server", s.operator, "--terminal", "00000044"}, args...)...)
+		return example(t, "command", slices.Concat(s.operators(), []string{"--terminal", "00000044"}, args)...)
 	}
 	absent := ask("GET_STATUS", "CIM")
 	if err := absent.end(); err == nil || !strings.Contains(absent.log.String(), "not linked") {
 		t.Errorf("no terminal: %v, %s", err, &absent.log)
 	}
 	s.terminal(t, "44")
-	if got := ask("GET_STATUS", "CIM").ends(); got != "<monitoring atm='00000044'/>\n" {
-		t.Errorf("printed %q", got)
-	}
+	until(t, "the terminal answers", func() bool { return ask("GET_STATUS", "CIM").both() == "<monitoring atm='00000044'/>\n" })
 	wrong := ask("GET_STATUS", "a b")
 	if err := wrong.end(); err == nil || !strings.Contains(wrong.log.String(), "code 103: Не задан параметр") || wrong.out.String() != "<answer/>\n" {
 		t.Errorf("a bad command: %v, %s%s", err, &wrong.out, &wrong.log)
@@ -422,30 +530,45 @@ func stockCommand(t *testing.T, s site) {
 	if cli == "" {
 		t.Skip("VESTNIK_NATS_CLI does not name the stock nats command: make e2e builds it")
 	}
-	stock := func(server string, args ...string) *process {
-		return start(t, []string{"PATH=" + filepath.Dir(cli) + string(filepath.ListSeparator) + os.Getenv("PATH"), "XDG_CONFIG_HOME=" + t.TempDir(),
-			"NATS_URL=" + server, "API=" + s.api, "TERMINAL=00000048", "DEVICE=2"}, "sh", append([]string{"stock-cli.sh"}, args...)...)
+	env := []string{"PATH=" + filepath.Dir(cli) + string(filepath.ListSeparator) + os.Getenv("PATH"), "XDG_CONFIG_HOME=" + t.TempDir(),
+		"NATS_URL=" + s.server, "API=" + s.api, "TERMINAL=00000048", "DEVICE=2"}
+	as := func(login []string) func(args ...string) *process {
+		env := slices.Clone(env)
+		if len(login) > 2 {
+			env = append(env, "NATS_CREDS="+login[3], "NATS_CA="+login[5])
+		}
+		return func(args ...string) *process {
+			t.Helper()
+			return start(t, env, "sh", append([]string{"stock-cli.sh"}, args...)...)
+		}
 	}
-	raw := stock(s.server, "sub", "--count", "1")
-	sub := stock(s.server, "sub-headers", "--count", "1").says("Subscribing on evt.00000048.>")
-	e := s.put("48", "IDC", "critical", 1, "Замятие купюр")
-	stock(s.operator, "consumer").ends()
+	subscriber, operator := as(s.subscriber("display")), as(s.operators())
+	raw := subscriber("sub", "--count", "1")
+	sub := subscriber("sub-headers", "--count", "1").says("Subscribing on evt.00000048.*.*.*")
+	until(t, "an event is heard", func() bool {
+		return s.put("48", "IDC", "critical", 1, "Замятие купюр") != nil && strings.Contains(raw.out.String(), "<event") && strings.Contains(sub.out.String(), "<event")
+	})
+	operator("consumer").ends()
 	for what, got := range map[string]string{
-		"sub": raw.ends(), "sub-headers": sub.ends(), "next": stock(s.server, "next").ends(), "get": stock(s.operator, "get").ends(),
-		"replay": stock(s.operator, "replay", "--count", "1").ends(),
+		"sub": raw.ends(), "sub-headers": sub.ends(), "next": subscriber("next").ends(), "get": operator("get").ends(),
+		"replay": operator("replay", "--count", "1").ends(),
 	} {
-		if !strings.Contains(got, string(e.Raw)) {
+		if !strings.Contains(got, "Замятие купюр") {
 			t.Errorf("%s printed\n%s", what, got)
 		}
 	}
-	if info, err := s.consumer("display").Info(t.Context()); err != nil || info.NumAckPending+int(info.NumPending) != 0 {
+	if info, err := s.consumer("display").Info(t.Context()); err != nil || info.AckFloor.Consumer != 1 {
 		t.Errorf("the consumer says %+v, %v", info, err)
 	}
 	s.terminal(t, "48")
-	if got := stock(s.operator, "cmd").ends(); !strings.Contains(got, "<monitoring atm='00000048'/>") {
-		t.Errorf("cmd printed %s", got)
-	}
-	if got := stock(s.operator, "terminals").ends(); !strings.Contains(got, "terminal") {
+	until(t, "the terminal answers", func() bool { return strings.Contains(operator("cmd").both(), "<monitoring atm='00000048'/>") })
+	if got := operator("terminals").ends(); !strings.Contains(got, "terminal") {
 		t.Errorf("terminals printed %s", got)
 	}
+}
+
+// both waits for the end, good or bad, and gives what was printed.
+func (p *process) both() string {
+	_ = p.end()
+	return p.out.String() + p.log.String()
 }

@@ -17,9 +17,9 @@ case $what in
 sub) # critical events of a device (7, the cash dispenser) of every terminal, the XML alone
   nats sub "evt.*.$DEVICE.critical.*" --raw "$@" ;;
 sub-headers) # everything of one terminal, with the CloudEvents attributes
-  nats sub "evt.$TERMINAL.>" "$@" ;;
+  nats sub "evt.$TERMINAL.*.*.*" "$@" ;;
 next) # take events by your durable consumer, and confirm them
-  nats consumer next EVT "$CONSUMER" --js-api-prefix "$API" --ack "$@" ;;
+  nats consumer next EVT "$CONSUMER" --js-api-prefix "$API" --inbox-prefix "_INBOX.$CONSUMER" --ack "$@" ;;
 consumer) # make a durable consumer: operators
   nats consumer add EVT "$CONSUMER" --filter "evt.*.$DEVICE.>" --pull --deliver all --replay instant --ack explicit --wait 30s \
     --max-pending 1000 --defaults "$@" ;;

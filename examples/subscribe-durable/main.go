@@ -70,6 +70,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 
 func connect(o options, log io.Writer) (*nats.Conn, error) {
 	opts := []nats.Option{
+		nats.CustomInboxPrefix("_INBOX." + o.consumer), // the hub answers you nowhere else
 		nats.Name("subscribe-durable"), nats.MaxReconnects(-1), nats.ReconnectWait(time.Second),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { fmt.Fprintln(log, "connection lost:", err) }),
 		nats.ReconnectHandler(func(nc *nats.Conn) { fmt.Fprintln(log, "connected again, to", nc.ConnectedServerName()) }),
