@@ -32,17 +32,45 @@ type arrival struct {
 
 const maxArrivals = 64
 
-// follow reads EVT until ctx ends. Where the hub has no leader for a while it goes on from
-// where it was.
+// follow reads EVT until ctx ends. Its consumer is on all servers, so that it outlives one of
+// them; where it is silent, or has left something out, it is made anew behind the last event.
 func (a *arrivals) follow(ctx context.Context, js jetstream.JetStream) error {
 	for ctx.Err() == nil {
 		a.mu.Lock()
-		from := streams.From{Seq: a.seq + 1}
+		from := a.seq + 1
 		a.mu.Unlock()
-		_ = streams.Follow(ctx, js, streams.EvtStream, from, a.take)
-		passes(ctx, 200*time.Millisecond)
+		one, cancel := context.WithTimeout(ctx, 2*time.Second)
+		c, err := js.CreateConsumer(one, streams.EvtStream, jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from,
+			AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: hubServers, InactiveThreshold: time.Minute})
+		cancel()
+		if err == nil {
+			a.read(ctx, c)
+		}
+		passes(ctx, 100*time.Millisecond)
 	}
 	return nil
+}
+
+// read takes in events until the consumer or ctx ends.
+func (a *arrivals) read(ctx context.Context, c jetstream.Consumer) {
+	messages, err := c.Messages(jetstream.PullMaxMessages(500), jetstream.PullExpiry(2*time.Second), jetstream.PullHeartbeat(500*time.Millisecond))
+	if err != nil {
+		return
+	}
+	defer messages.Stop()
+	for {
+		m, err := messages.Next(jetstream.NextContext(ctx))
+		if err != nil || !a.follows(m) || a.take(m) != nil {
+			return
+		}
+	}
+}
+
+// follows: nothing leaves EVT here, so its sequences count up by one.
+func (a *arrivals) follows(m jetstream.Msg) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return streams.Seq(m) == a.seq+1
 }
 
 func (a *arrivals) take(m jetstream.Msg) error {

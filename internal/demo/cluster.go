@@ -76,6 +76,17 @@ func (c *cluster) start(i int) error {
 	return nil
 }
 
+// startAll starts all servers at once.
+func (c *cluster) startAll() error {
+	errs := make([]error, hubServers)
+	var wg sync.WaitGroup
+	for i := range errs {
+		wg.Go(func() { errs[i] = c.start(i) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
 // stop stops a server; its store stays.
 func (c *cluster) stop(i int) {
 	c.mu.Lock()

@@ -46,6 +46,7 @@ func RunHub(ctx context.Context, o Options) error {
 func playHub(ctx context.Context, o Options, dir string) (s *HubSums, err error) {
 	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
+	fmt.Fprintf(o.Out, "Starting a hub of %d servers, and %d terminals …\n", hubServers, o.Terminals)
 	w, err := openHub(inner, dir, o)
 	if err != nil {
 		return nil, err

@@ -11,7 +11,8 @@ const (
 	hubNarrow  = 80 // that it needs
 	hubBox     = 16
 	maxBar     = 32
-	hubFixed   = 71 // columns beside the bar
+	hubLeft    = 36 // columns of a terminal beside the bar
+	hubRight   = 19 // of the subscriber
 	late       = time.Second
 	hubPicture = 8 // rows of hub and subscriber
 )
@@ -42,13 +43,10 @@ func (s hubShot) rows(columns, height int) []row {
 
 // picture is terminals on the left, hub in the middle, subscriber on the right.
 func (s hubShot) picture(columns, height int) []row {
-	bar := min(columns-hubFixed-1, maxBar)
+	bar := min(columns-hubLeft-hubBox-hubRight-2, maxBar)
 	left := s.terminalRows(bar, max(hubPicture-1, height-hubPicture-6))
 	middle, right := s.hubRows(), s.subscriberRows()
-	atHub := left[0].cells()
-	for _, r := range left {
-		atHub = max(atHub, r.cells())
-	}
+	atHub := hubLeft + bar
 	var rows []row
 	for i := range max(len(left), len(middle), len(right)) {
 		var r row
@@ -70,7 +68,12 @@ func (s hubShot) picture(columns, height int) []row {
 
 // terminalRows: number, what is stored, what waits as a bar and a number, the line.
 func (s hubShot) terminalRows(bar, most int) []row {
-	title := row{{bold, fmt.Sprintf("  %d terminals", len(s.terminals))}}.to(13).add(dim, "stored").to(20).add(dim, cut("waiting for the hub", bar+7))
+	title := row{{bold, "  terminal"}, {dim, "  stored "}}
+	if bar+6 >= len("waiting for the hub") {
+		title = title.add(dim, "waiting for the hub")
+	} else {
+		title = title.add(dim, "waiting")
+	}
 	rows := []row{title}
 	longest := 20 // events that fill a bar at least
 	for _, t := range s.terminals {
@@ -97,11 +100,11 @@ func (t terminalShot) row(bar, longest int) row {
 	}
 	switch {
 	case t.off:
-		return r.add(red, "    edge off")
+		return r.add(red, "edge off")
 	case t.cut:
-		return r.add(red, "──╳  cut    ")
+		return r.add(red, "──╳  cut")
 	case t.server == "":
-		return r.add(yellow, "┄┄┄▷ linking")
+		return r.add(yellow, "┄┄┄▷ …")
 	}
 	return r.add(green, "━━━▶ ").add(plain, t.server)
 }
@@ -132,13 +135,17 @@ func (s hubShot) subscriberRows() []row {
 	rows := []row{{{dim, "   "}, {bold, "subscriber"}}}
 	tint := map[string]style{"critical": red, "warning": yellow}
 	for i, name := range severityNames {
+		if i == len(severityNames)-1 && s.counts[name] == 0 {
+			rows = append(rows, nil) // seldom
+			continue
+		}
 		arrow := "   "
 		if i == 1 {
 			arrow = "━▶ "
 		}
-		rows = append(rows, row{{green, arrow}, {tint[name], fmt.Sprintf("%-8s", name)}, {plain, fmt.Sprintf("%7s", digits(s.counts[name]))}})
+		rows = append(rows, row{{green, arrow}, {tint[name], fmt.Sprintf("%-8s", name)}, {plain, fmt.Sprintf("%8s", digits(s.counts[name]))}})
 	}
-	return append(rows, row{{dim, strings.Repeat(" ", 11) + "───────"}}, row{{dim, "   counted"}, {plain, fmt.Sprintf("%8s", digits(s.counted))}})
+	return append(rows, row{{dim, strings.Repeat(" ", 12) + "───────"}}, row{{dim, "   counted"}, {plain, fmt.Sprintf("%9s", digits(s.counted))}})
 }
 
 // list is the picture for a narrow screen.

@@ -60,10 +60,8 @@ func openHub(ctx context.Context, dir string, o Options) (_ *hubWorld, err error
 // serve starts the hub's servers, makes EVT and reads it.
 func (w *hubWorld) serve(ctx context.Context) (err error) {
 	w.later(w.cluster.close)
-	for i := range hubServers {
-		if err := w.cluster.start(i); err != nil {
-			return err
-		}
+	if err := w.cluster.startAll(); err != nil {
+		return err
 	}
 	if w.nc, err = w.cluster.connect("demo", w.cluster.Creds(hub.Operator)); err != nil {
 		return err
