@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -58,36 +59,13 @@ func TestHubDemoAddsUp(t *testing.T) {
 	}
 }
 
-// Ctrl-C ends the sending and the incidents; what was answered still has to add up.
-func TestInterruptedHubDemoAddsUp(t *testing.T) {
+// Ctrl-C ends the sending and the incidents; what was answered still has to add up. And the
+// demo notices what it is to notice: an event that the hub has lost.
+func TestInterruptedHubDemo(t *testing.T) {
 	t.Parallel()
 	ctx, interrupt := context.WithCancel(t.Context())
-	var o out
-	ended := make(chan error, 1)
-	go func() {
-		ended <- RunHub(ctx, Options{Duration: 20 * time.Second, Rate: 100, Terminals: 2, Out: &o, Screen: size{100, 30}})
-	}()
-	for !strings.Contains(o.String(), "the line of 00000041 is cut") {
-		select {
-		case err := <-ended:
-			t.Fatalf("%v\n%s", err, &o)
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-	interrupt()
-	if err := <-ended; err != nil {
-		t.Fatalf("%v\n%s", err, &o)
-	}
-	if s := hubLine(t, o.String()); !s.OK || s.Sent == 0 || s.Sent >= 1600 {
-		t.Errorf("sums %+v", s)
-	}
-}
-
-// The demo notices what it is to notice: an event that the hub has lost, one that the
-// subscriber has not counted.
-func TestHubDemoNoticesLoss(t *testing.T) {
-	t.Parallel()
-	o := Options{Terminals: 1, Events: 40, Rate: 400, Out: &out{}}
+	var shown out
+	o := Options{Duration: 20 * time.Second, Rate: 100, Terminals: 2, Out: &shown, Screen: size{100, 30}}
 	o.defaults()
 	w, err := openHub(t.Context(), t.TempDir(), o)
 	if err != nil {
@@ -98,23 +76,32 @@ func TestHubDemoNoticesLoss(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	if err := w.send(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.drain(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	incidents := []Incident{{What: "none"}}
-	failed := func() string {
-		t.Helper()
-		s, err := w.sums(t.Context(), incidents)
-		if err != nil {
-			t.Fatal(err)
+	show := newHubShow(o, w, time.Now())
+	show.start(t.Context())
+	breaks := &breaks{w: w, say: show.say, began: time.Now()}
+	go func() {
+		for !strings.Contains(shown.String(), "the line of 00000041 is cut") {
+			time.Sleep(10 * time.Millisecond) // between two looks
 		}
-		return failedOf(s.checks)
+		interrupt()
+	}()
+	if err := errors.Join(w.sending(ctx, t.Context(), o, breaks, show), w.drain(t.Context())); err != nil {
+		t.Fatal(err)
 	}
-	if got := failed(); got != "" {
-		t.Fatal(got)
+	show.stop()
+	incidents, wrong := breaks.done()
+	if wrong != nil {
+		t.Error(wrong)
+	}
+	s := w.mustSums(t, incidents)
+	if !s.OK || s.Sent == 0 || s.Sent >= 1600 || len(s.Incidents) != 1 || s.Incidents[0].What != "line of 00000041 cut" {
+		t.Errorf("sums %+v: %s", s, failedOf(s.checks))
+	}
+	if text := shown.String(); strings.Index(text, leave) > strings.Index(text, "Interrupted:") || !strings.Contains(text, leave) {
+		t.Error("the terminal must be given back before anything else is printed")
+	}
+	if got := failedOf(w.mustSums(t, nil).checks); !strings.Contains(got, "the incidents were played") {
+		t.Errorf("no incidents show as %q", got)
 	}
 	evt, err := w.js.Stream(t.Context(), streams.EvtStream)
 	if err != nil {
@@ -123,13 +110,20 @@ func TestHubDemoNoticesLoss(t *testing.T) {
 	if err := evt.DeleteMsg(t.Context(), 17); err != nil {
 		t.Fatal(err)
 	}
-	if got := failed(); !strings.Contains(got, "00000040: 40 events at the edge = 39 at the hub") || !strings.Contains(got, "event 17 is") || !strings.Contains(got, "the subscriber counted 40") {
-		t.Errorf("the loss shows as %q", got)
+	for _, want := range []string{"the same, in order, each once: event ", "the subscriber counted"} {
+		if got := failedOf(w.mustSums(t, incidents).checks); !strings.Contains(got, want) {
+			t.Errorf("the loss shows as %q", got)
+		}
 	}
-	incidents = nil
-	if got := failed(); !strings.Contains(got, "the incidents were played") {
-		t.Errorf("no incidents show as %q", got)
+}
+
+func (w *hubWorld) mustSums(t *testing.T, incidents []Incident) *HubSums {
+	t.Helper()
+	s, err := w.sums(t.Context(), incidents)
+	if err != nil {
+		t.Fatal(err)
 	}
+	return s
 }
 
 func TestDifference(t *testing.T) {
