@@ -319,6 +319,9 @@ func subscribeCore(t *testing.T, s site) {
 	seq := 0
 	s.heard(all, func() { seq++; s.put("40", "CDM", "critical", seq, "Касса открыта") })
 	s.put("40", "7", "normal", 101, "не тот")
+	if err := s.edge("00000040").Publish(streams.Evt("40", "7", "critical", lives), []byte("не тот")); err != nil { // as an edge asks the hub
+		t.Fatal(err)
+	}
 	s.put("41", "CDM", "critical", 101, "не тот")
 	s.put("40", "5", "critical", 102, "не тот")
 	first := s.put("40", "CDM", "critical", 103, "Замятие купюр")

@@ -55,7 +55,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 		return fmt.Errorf("subscribe to %s: %w", *subject, err)
 	}
 	fmt.Fprintf(log, "listening to %s\n", *subject)
-	for n := 0; *count == 0 || n < *count; n++ {
+	for n := 0; *count == 0 || n < *count; {
 		m, err := sub.NextMsgWithContext(ctx)
 		if ctx.Err() != nil {
 			return nil // Ctrl-C
@@ -63,6 +63,10 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 		if err != nil {
 			return fmt.Errorf("next event: %w", err)
 		}
+		if m.Header.Get("ce-id") == "" {
+			continue // no event: an edge asks the hub something
+		}
+		n++
 		e, err := decode(m)
 		if err != nil {
 			fmt.Fprintf(log, "%s: %v\n", m.Subject, err)

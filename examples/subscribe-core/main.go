@@ -67,6 +67,8 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 			fmt.Fprintln(log, "events came faster than they were printed: some are lost here")
 		case err != nil:
 			return fmt.Errorf("next event: %w", err)
+		case m.Header.Get("ce-id") == "":
+			// No event: an edge asks the hub something.
 		default:
 			show(out, m)
 			n++
