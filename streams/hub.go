@@ -50,10 +50,11 @@ const HeaderReplay = "Vestnik-Replay"
 
 // HubOptions are what the hub's streams need to be made.
 type HubOptions struct {
-	Replicas int           // 3
-	MaxBytes int64         // of EVT; 0 = no limit of its own
-	KeepAge  time.Duration // of EVT, where no router runs at the hub
-	Route    bool          // a router runs at the hub: its keeper removes, by age and size, what is routed
+	Replicas              int           // 3
+	MaxBytes              int64         // of EVT; 0 = no limit of its own
+	KeepAge               time.Duration // of EVT, where no router runs at the hub
+	RouteBytes, DoneBytes int64         // of ROUTE and DONE
+	Route                 bool          // a router runs at the hub: its keeper removes, by age and size, what is routed
 }
 
 // EvtConfig is EVT. Without a router at the hub the oldest make room by themselves; with
