@@ -298,3 +298,27 @@ func TestAttackHeaders(t *testing.T) {
 	}
 	t.Logf("%d answers, %d stored: %q", len(got), stored, got)
 }
+
+// What a terminal can do: open all the batches that the hub takes. Others are refused
+// batches then, until they time out, and their single messages go on (docs/security.md).
+func TestAttackBatches(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	l := dialLeaf(t, s.h, filepath.Join(s.h.Terminal("40"), hub.TerminalCreds), nil)
+	for i := range 2000 {
+		l.publish("evt.00000040.5.critical.a", "", map[string]string{"Nats-Batch-Id": fmt.Sprint("b", i), "Nats-Batch-Sequence": "1"}, "x")
+	}
+	if !l.settle() {
+		t.Fatal("cut")
+	}
+	batch := map[string]string{"Nats-Batch-Id": "mine", "Nats-Batch-Sequence": "1", "Nats-Batch-Commit": "1"}
+	s.good.publish("evt.00000041.5.critical.a", "_INBOX.00000041.batch", batch, "a batch")
+	s.good.publish("evt.00000041.5.critical.a", "_INBOX.00000041.single", nil, "a single event")
+	s.good.settle()
+	got, _, _ := s.good.seen()
+	text := strings.Join(got, "\n")
+	t.Log(text)
+	if !strings.Contains(text, "_INBOX.00000041.single 39") {
+		t.Errorf("a single event is refused: %q", got)
+	}
+}

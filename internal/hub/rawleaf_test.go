@@ -38,16 +38,15 @@ type rawLeaf struct {
 // dialLeaf connects with a credentials file; more is put into CONNECT.
 func dialLeaf(t *testing.T, h *hubtest.Hub, creds string, more map[string]any) *rawLeaf {
 	t.Helper()
-	l, err := tryLeaf(t, h, creds, more)
+	l, err := tryLeafAt(t, h, h.Hosts()[0], creds, more)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return l
 }
 
-func tryLeaf(t *testing.T, h *hubtest.Hub, creds string, more map[string]any) (*rawLeaf, error) {
+func tryLeafAt(t *testing.T, h *hubtest.Hub, host, creds string, more map[string]any) (*rawLeaf, error) {
 	t.Helper()
-	host := h.Hosts()[0]
 	conn, err := net.DialTimeout("tcp", host, 5*time.Second)
 	if err != nil {
 		return nil, err
