@@ -17,13 +17,14 @@ import (
 // imports rows below its own only; packages of one row do not meet. Tests may also
 // use their own row, and a real broker.
 var rows = [][]string{
-	{"cmd/edge", "cmd/router", "cmd/sink-uralsib", "cmd/sink-proxima", "cmd/vestnik", "internal/e2e", "internal/bench"},
+	{"cmd/edge", "cmd/router", "cmd/sink-uralsib", "cmd/sink-proxima", "cmd/vestnik", "internal/e2e", "internal/bench",
+		"examples", "examples/subscribe-core", "examples/subscribe-durable", "examples/cloudevents", "examples/command"},
 	{"internal/demo", "internal/hub/hubtest"},
 	{"internal/app", "internal/hub"},
 	{"internal/cli", "deploy"},
 	{"internal/broker/brokertest", "internal/broker/hubtest", "internal/sink/uralsib", "internal/sink/proxima", "internal/sink/sinktest", "internal/poll"},
 	{"internal/broker", "internal/scrub", "internal/terminal", "internal/journal", "internal/router", "internal/keeper", "internal/gate", "internal/ledger",
-		"internal/sink", "internal/guard", "internal/audit", "internal/sink/httpclient", "internal/control", "internal/twin", "internal/config", "internal/simulate", "internal/health", "internal/replay"},
+		"internal/sink", "internal/guard", "internal/audit", "internal/sink/httpclient", "internal/control", "internal/twin", "internal/forward", "internal/config", "internal/simulate", "internal/health", "internal/replay"},
 	{"internal/hold"},
 	{"streams", "internal/rules", "internal/rules/rulestest", "internal/proatm"},
 	{"internal/event", "internal/command", "internal/frame", "internal/hostile"},
@@ -48,6 +49,8 @@ func judge(pkg, imported string, test bool) string {
 		return fmt.Sprintf("package %s stands in no row: give it its place in internal/arch_test.go", pkg)
 	case to < 0:
 		return fmt.Sprintf("%s imports %s, which stands in no row", pkg, imported)
+	case strings.HasPrefix(pkg, "examples/"):
+		return fmt.Sprintf("%s imports %s: others copy the examples, and have nothing of ours", pkg, imported)
 	case pkg == imported && test:
 		return "" // its tests from outside
 	case !test && slices.Contains(forTests, imported):
@@ -139,6 +142,9 @@ func TestJudge(t *testing.T) {
 		{"streams", "internal/broker", false, false},
 		{"internal/app", "internal/sink/sinktest", false, false}, // for tests
 		{"internal/new", "internal/code", false, false},
+		{"examples/command", "streams", false, false}, // others copy them
+		{"examples/command", "streams", true, false},
+		{"examples", "streams", true, true},
 		{"internal/app", "internal/util", false, false},
 	} {
 		if wrong := judge(c.pkg, c.imported, c.test); (wrong == "") != c.good {
