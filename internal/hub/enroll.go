@@ -205,7 +205,7 @@ func (f *Folder) durable(name string, now time.Time) (string, error) {
 		return "", err
 	}
 	f.Site.Accounts[account] = public
-	token, err := f.sign(durableAccount(name, public, f.Site.Accounts[Central], f.Site.Accounts[Edges]))
+	token, err := f.sign(durableAccount(name, public, f.Site.Accounts[Central]))
 	if err != nil {
 		return "", err
 	}

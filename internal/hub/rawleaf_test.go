@@ -38,7 +38,12 @@ type rawLeaf struct {
 // dialLeaf connects with a credentials file; more is put into CONNECT.
 func dialLeaf(t *testing.T, h *hubtest.Hub, creds string, more map[string]any) *rawLeaf {
 	t.Helper()
-	l, err := tryLeafAt(t, h, h.Hosts()[0], creds, more)
+	return dialLeafAt(t, h, h.Hosts()[0], creds, more)
+}
+
+func dialLeafAt(t *testing.T, h *hubtest.Hub, host, creds string, more map[string]any) *rawLeaf {
+	t.Helper()
+	l, err := tryLeafAt(t, h, host, creds, more)
 	if err != nil {
 		t.Fatal(err)
 	}
