@@ -33,6 +33,8 @@ type edge struct {
 	said []string // reports
 	mu   sync.Mutex
 	stop func()
+
+	stopForward func()
 }
 
 func newEdge(t testing.TB, leaf string) *edge {
@@ -62,9 +64,9 @@ func (e *edge) start() {
 	_, err = e.js.CreateOrUpdateKeyValue(e.t.Context(), streams.ControlConfig())
 	must(e.t, err)
 	e.b = b
-	stopForward := e.forward()
+	e.stopForward = e.forward()
 	e.stop = func() {
-		stopForward()
+		e.stopForward()
 		nc.Close()
 		b.Close()
 	}
