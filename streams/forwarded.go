@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -14,10 +15,19 @@ import (
 // It is there as soon as, and as long as, the edge has a hub. It lags behind the hub by
 // about a second, which is the truth (package forward).
 type Forwarded struct {
-	Position string   `json:"position"`       // the last event that is surely at the hub; Position()
-	Hub      uint64   `json:"hub"`            // its sequence in EVT, 0 = none
-	ID       string   `json:"id,omitempty"`   // its CloudEvents id
-	Told     []string `json:"told,omitempty"` // findings that were reported (package forward)
+	Position string    `json:"position"`     // the last event that is surely at the hub; At()
+	Hub      uint64    `json:"hub"`          // its sequence in EVT, 0 = none
+	ID       string    `json:"id,omitempty"` // its CloudEvents id
+	Findings []Finding `json:"findings,omitempty"`
+}
+
+// Finding is what the monitoring systems are to know, each once: events that the hub will
+// never have, another edge with this one's number.
+type Finding struct {
+	Key  string    `json:"key"`
+	Text string    `json:"text,omitempty"` // of the event of the edge's own; "" once it is told
+	Time time.Time `json:"time"`
+	Told bool      `json:"told,omitempty"`
 }
 
 // ForwardedKey is where it stands.

@@ -26,7 +26,7 @@ Terminals and subscribers are let in with vestnik enroll.`,
 		Example: `  vestnik hub init hub --local && vestnik hub run hub     a hub on this computer, for a trial
   vestnik hub apply --hub hub                             make its streams`,
 	}
-	cmd.AddCommand(hubInitCommand(), hubRunCommand())
+	cmd.AddCommand(hubInitCommand(), hubRunCommand(), hubDiffCommand(), hubApplyCommand(), hubStatusCommand(), hubListCommand())
 	return cmd
 }
 

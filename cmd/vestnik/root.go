@@ -81,7 +81,7 @@ func addCommands(root *cobra.Command) {
 	addGroup(root, "look", "Look into a running system, and steer it:", statusCommand(), queueCommand(), pauseCommand(), resumeCommand(), reloadCommand(), stopCommand())
 	addGroup(root, "command", "Command terminals:", commandCommand(), auditCommand())
 	addGroup(root, "rules", "Rules:", rulesCommand())
-	addGroup(root, "hub", "The hub of all terminals:", hubCommand())
+	addGroup(root, "hub", "The hub of all terminals:", hubCommand(), enrollCommand(), revokeCommand())
 	addGroup(root, "try", "Try things out:", sendCommand(), simulateCommand())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

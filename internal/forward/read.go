@@ -14,9 +14,10 @@ import (
 
 // item is one event, ready to be sent.
 type item struct {
-	pos streams.Position
-	msg *nats.Msg
-	id  string
+	pos  streams.Position
+	last bool // of its message of EVENTS
+	msg  *nats.Msg
+	id   string
 }
 
 func (i *item) size() int { return len(i.msg.Data) + headerSize }
@@ -95,19 +96,19 @@ func (b *buffer) drop(n int) {
 	wake(b.room)
 }
 
-// skip removes what is at or before p, and tells whether the next item follows p: then it
-// need not be read anew.
-func (b *buffer) skip(p, end streams.Position) bool {
+// skip removes what is at or before p, n items, and tells whether the next item follows p:
+// then it need not be read anew. done is the last item that was removed before.
+func (b *buffer) skip(p, done streams.Position) (n int, ok bool) {
 	b.mu.Lock()
 	items := b.items
 	b.mu.Unlock()
 	for i := range items {
 		if items[i].pos == p {
 			b.drop(i + 1)
-			return true
+			return i + 1, true
 		}
 	}
-	return p == end
+	return 0, p == done
 }
 
 func wake(c chan struct{}) {
@@ -148,7 +149,7 @@ func (r *reader) items(m jetstream.Msg) []item {
 			continue
 		}
 		pos := streams.Position{Incarnation: streams.LifeAt(r.lives, seq, i), Seq: seq, Index: i}
-		items = append(items, item{pos: pos, id: e.ID, msg: r.message(e, pos)})
+		items = append(items, item{pos: pos, last: i == len(events)-1, id: e.ID, msg: r.message(e, pos)})
 	}
 	return items
 }

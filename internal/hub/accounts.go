@@ -8,7 +8,8 @@ import (
 
 // evt is what is stored of all terminals.
 const (
-	allEvents = "evt.>"
+	allEvents    = "evt.>"
+	storedEvents = streams.EvtLive
 	// lastEvent is the request for the last event of a subject; terminals ask it as
 	// evtlast.<T>.> (streams.EvtLast).
 	lastEvent = "$JS.API.DIRECT.GET." + streams.EvtStream + ".evt.>"
@@ -37,7 +38,7 @@ func centralAccount(key, edges string) *jwt.AccountClaims {
 	a := jwt.NewAccountClaims(key)
 	a.Name = Central
 	a.Limits.JetStreamLimits = jwt.JetStreamLimits{MemoryStorage: jwt.NoLimit, DiskStorage: jwt.NoLimit, Streams: jwt.NoLimit, Consumer: jwt.NoLimit}
-	a.Exports.Add(service(allEvents, ""), service(lastEvent, ""),
+	a.Exports.Add(service(allEvents, ""), service(lastEvent, ""), &jwt.Export{Name: "events", Subject: storedEvents, Type: jwt.Stream},
 		service(pulls[0].exported, jwt.ResponseTypeStream), service(pulls[1].exported, ""), service(pulls[2].exported, ""))
 	a.Imports.Add(asks(edges, commands, commands), asks(edges, discovery, discovery))
 	return a
@@ -48,7 +49,7 @@ func centralAccount(key, edges string) *jwt.AccountClaims {
 func edgesAccount(key, central, terminal string) *jwt.AccountClaims {
 	a := jwt.NewAccountClaims(key)
 	a.Name = Edges
-	a.Exports.Add(service(commands, ""), service(discovery, jwt.ResponseTypeStream), &jwt.Export{Name: "events", Subject: allEvents, Type: jwt.Stream})
+	a.Exports.Add(service(commands, ""), service(discovery, jwt.ResponseTypeStream))
 	a.Imports.Add(asks(central, allEvents, allEvents), asks(central, lastEvent, lastLocal))
 	a.SigningKeys.AddScopedSigner(terminalScope(terminal))
 	return a
@@ -69,23 +70,24 @@ func terminalScope(key string) *jwt.UserScope {
 	return s
 }
 
-// subsAccount is that of subscribers who listen and publish nothing. They hear the terminals
-// where these speak, in EDGES: what came to CENTRAL by a service import a server gives to no
-// importer of a stream that is connected to the same server.
-func subsAccount(key, edges string) *jwt.AccountClaims {
+// subsAccount is that of subscribers who listen and publish nothing. They hear what EVT has
+// stored, from JetStream itself. To hear EDGES, where the terminals speak, would be to hear
+// what one terminal has the hub answer to another's subject; and what came to CENTRAL by a
+// service import a server gives to no importer of a stream that is connected to it.
+func subsAccount(key, central string) *jwt.AccountClaims {
 	a := jwt.NewAccountClaims(key)
 	a.Name = Subs
-	a.Imports.Add(hears(edges, allEvents))
+	a.Imports.Add(hears(central, storedEvents, allEvents))
 	return a
 }
 
 // durableAccount is that of one subscriber with a consumer of his own. He asks JetStream by
 // imports, and its answers go where his request says: in an account that he shared with
 // others he could answer them in the name of events.
-func durableAccount(name, key, central, edges string) *jwt.AccountClaims {
+func durableAccount(name, key, central string) *jwt.AccountClaims {
 	a := jwt.NewAccountClaims(key)
 	a.Name = subscriberAccount(name)
-	a.Imports.Add(hears(edges, allEvents))
+	a.Imports.Add(hears(central, storedEvents, allEvents))
 	for _, p := range pulls {
 		a.Imports.Add(asks(central, p.exported, p.local))
 	}
@@ -113,6 +115,7 @@ func asks(account, subject, local string) *jwt.Import {
 	return i
 }
 
-func hears(account, subject string) *jwt.Import {
-	return &jwt.Import{Name: subject, Account: account, Subject: jwt.Subject(subject), Type: jwt.Stream}
+// hears is the right to hear, under the name local, what another account publishes.
+func hears(account, subject, local string) *jwt.Import {
+	return &jwt.Import{Name: local, Account: account, Subject: jwt.Subject(subject), LocalSubject: jwt.RenamingSubject(local), Type: jwt.Stream}
 }

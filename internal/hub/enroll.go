@@ -145,7 +145,7 @@ func (f *Folder) Subscribe(s Subscriber) (entry Entry, account string, err error
 	name := Subs
 	if s.Durable {
 		name = subscriberAccount(s.Name)
-		if account, err = f.durable(s.Name, s.Now); err != nil {
+		if account, err = f.durable(s.Name); err != nil {
 			return Entry{}, "", err
 		}
 	}
@@ -190,14 +190,14 @@ func (s Subscriber) permissions() (p jwt.Permissions) {
 }
 
 // durable is the account of a subscriber with a consumer, made where it is not there.
-func (f *Folder) durable(name string, now time.Time) (string, error) {
+func (f *Folder) durable(name string) (string, error) {
 	account := subscriberAccount(name)
 	if f.Site.Accounts[account] != "" {
 		a, err := f.account(account)
 		if err != nil {
 			return "", err
 		}
-		return f.change(a, now)
+		return f.change(a)
 	}
 	file := f.accountKey(account)
 	public, err := f.makeKey(file, createAccount)
@@ -205,7 +205,7 @@ func (f *Folder) durable(name string, now time.Time) (string, error) {
 		return "", err
 	}
 	f.Site.Accounts[account] = public
-	token, err := f.sign(durableAccount(name, public, f.Site.Accounts[Central], f.Site.Accounts[Edges]))
+	token, err := f.sign(durableAccount(name, public, f.Site.Accounts[Central]))
 	if err != nil {
 		return "", err
 	}

@@ -154,7 +154,7 @@ func certHosts(host string) []string {
 func (f *Folder) makeAccounts(Options) error {
 	key := f.Site.Accounts
 	for _, a := range []*jwt.AccountClaims{systemAccount(key[System]), centralAccount(key[Central], key[Edges]),
-		edgesAccount(key[Edges], key[Central], f.Site.Terminal), subsAccount(key[Subs], key[Edges])} {
+		edgesAccount(key[Edges], key[Central], f.Site.Terminal), subsAccount(key[Subs], key[Central])} {
 		if _, err := f.sign(a); err != nil {
 			return err
 		}

@@ -24,10 +24,8 @@ const between = 2 * time.Second
 var createAccount = nkeys.CreateAccount
 
 // change signs an account that is in force anew, and writes what servers start with.
-func (f *Folder) change(a *jwt.AccountClaims, now time.Time) (string, error) {
-	if left := time.Unix(a.IssuedAt, 0).Add(between).Sub(now); left > 0 {
-		time.Sleep(left)
-	}
+func (f *Folder) change(a *jwt.AccountClaims) (string, error) {
+	time.Sleep(time.Until(time.Unix(a.IssuedAt, 0).Add(between)))
 	token, err := f.sign(a)
 	if err != nil {
 		return "", err
@@ -58,7 +56,7 @@ func (f *Folder) Revoke(list []Credential, now time.Time) ([]string, error) {
 		for _, c := range of {
 			a.Revoke(c.Key)
 		}
-		token, err := f.change(a, now)
+		token, err := f.change(a)
 		if err != nil {
 			return nil, err
 		}

@@ -8,9 +8,9 @@ import (
 
 // Names of the people at the hub; programs have their own.
 const (
-	Operator = "operator" // reads, commands, replays, hub apply
-	Observer = "observer" // reads
-	sysRole  = "sys"      // vestnik revoke, vestnik hub status
+	Operator   = "operator" // reads, commands, replays, hub apply
+	Observer   = "observer" // reads
+	SystemRole = "sys"      // vestnik revoke, vestnik hub status
 )
 
 // role is a user with credentials of his own. Rights inside CENTRAL keep programs from
@@ -50,7 +50,7 @@ func roles(sinks []string) []role {
 			publish: []string{">"}, denied: []string{allEvents, "in.>", "rt.>", "done.>", "mark.>", "twin.>", "evtlast.>", "as.>"}, subscribe: []string{">"}},
 		role{name: Observer, account: Central, about: "a person who reads",
 			publish: join(reads, []string{"ctl.*.status", discovery}), subscribe: []string{"_INBOX.>", allEvents}},
-		role{name: sysRole, account: System, about: "vestnik revoke, and who is connected",
+		role{name: SystemRole, account: System, about: "vestnik revoke, and who is connected",
 			publish: []string{claimsUpdate, "$SYS.REQ.SERVER.PING", "$SYS.REQ.SERVER.PING.>"}, subscribe: []string{"_INBOX.>"}})
 }
 
