@@ -40,7 +40,7 @@ func TestSubscribersPage(t *testing.T) {
 	if is != want {
 		t.Errorf("%s is not what the code does: go test ./streams -update", path)
 	}
-	for _, must := range []string{streams.EvtStream, streams.Evt("40", "CDM", "critical", "k7x2p9qa"), streams.EvtTerminal("40"), streams.HeaderReplay,
+	for _, must := range []string{streams.EvtStream, streams.Evt("40", "CDM", "critical", "6b0b33df318f90fc"), streams.EvtTerminal("40"), streams.HeaderReplay,
 		"<incarnation>.<sequence>.<index>.0"} {
 		if !strings.Contains(is, must) {
 			t.Errorf("%s does not say %q", path, must)
@@ -93,7 +93,7 @@ func devices(t *testing.T) string {
 	return b.String()
 }
 
-const life = "k7x2p9qa"
+const life = "6b0b33df318f90fc"
 
 // sample is an event with everything that needs an explanation.
 func sample() (subject string, h event.Header, data []byte) {
