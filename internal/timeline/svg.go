@@ -200,10 +200,7 @@ func (s *sheet) title(m *Mark) string {
 	if m.Note > 0 {
 		text = fmt.Sprintf("[%d] ", m.Note) + text
 	}
-	if !m.Own.IsZero() {
-		text += ", its own time " + m.Own.In(s.zone).Format(time.DateTime)
-	}
-	return text + ": " + glyph.Fit(glyph.Clean(m.Text), 300, "…")
+	return text + ": " + glyph.Fit(glyph.Clean(m.told(s.zone)), 300, "…")
 }
 
 func escapeLines(list []string) string {
@@ -252,7 +249,8 @@ func (s *sheet) bars(bottom float64) {
 		return
 	}
 	const width, room = float64(svgWidth-svgLeft-svgRight) / svgCells, barHeight - 20
-	s.text(svgLeft-14, bottom-4, "t r", fmt.Sprintf("events, most %d in %s", most, durationText(s.length()/svgCells)), 0)
+	s.text(svgLeft-14, bottom-14, "t r", "events, at most "+fmt.Sprint(most), 0)
+	s.text(svgLeft-14, bottom-1, "t r", "in "+durationText(s.length()/svgCells), 0)
 	for i, n := range list {
 		if n == 0 {
 			continue
@@ -300,7 +298,7 @@ func (s *sheet) notes(y float64) {
 		s.shape(m.Level, 192, y-4.5, 5)
 		s.text(208, y, "", s.LaneOf(m), 16)
 		s.printf(`<g><title>%s</title>`, escape(s.title(m)))
-		s.text(332, y, "", m.Text, 112)
+		s.text(332, y, "", m.told(s.zone), 112)
 		s.printf("</g>\n")
 		y += noteHeight
 	}

@@ -287,16 +287,21 @@ func (d *drawing) notes() {
 		name := glyph.Fit(glyph.Clean(d.LaneOf(m)), names, d.rest)
 		head := fmt.Sprintf("%*d  %s  ", number, m.Note, m.Time.In(d.Zone).Format(format))
 		tail := "  " + name + strings.Repeat(" ", max(names-glyph.Cells(name), 0)) + "  "
-		text := glyph.Clean(m.Text)
-		if !m.Own.IsZero() {
-			text = "(its own time: " + m.Own.In(d.Zone).Format(time.DateTime) + ") " + text
-		}
+		text := glyph.Clean(m.told(d.Zone))
 		left := d.Width - glyph.Cells(head) - 1 - glyph.Cells(tail)
 		d.put(head + d.paint(d.one[m.Level], colors[m.Level]) + tail + glyph.Fit(text, max(left, glyph.Cells(d.rest)), d.rest))
 	}
 	if d.More > 0 {
 		d.say(fmt.Sprintf("and %d more of less weight, or later", d.More))
 	}
+}
+
+// told is the text of a mark, with its own time if that is another one.
+func (m *Mark) told(zone *time.Location) string {
+	if m.Own.IsZero() {
+		return m.Text
+	}
+	return m.Text + " (its own time: " + m.Own.In(zone).Format(time.DateTime) + ")"
 }
 
 // noteTime has the day only where the window has more than one.

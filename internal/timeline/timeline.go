@@ -266,6 +266,9 @@ func (c *Collector) add(k laneKey, m *Mark) {
 	l.Marks = append(l.Marks, m)
 }
 
+// Empty tells whether no event was taken.
+func (c *Collector) Empty() bool { return len(c.beats) == 0 }
+
 // Picture is the picture of all that was taken.
 func (c *Collector) Picture() *Picture {
 	if !c.To.After(c.From) {
