@@ -20,6 +20,7 @@ import (
 	"vestnik/internal/ledger"
 	"vestnik/internal/replay"
 	"vestnik/internal/timeline"
+	"vestnik/streams"
 )
 
 type bundleFlags struct {
@@ -165,17 +166,18 @@ func (p *packing) events(ctx context.Context, source replay.Source) (err error) 
 
 // draw takes an event for the picture of its terminal.
 func (p *packing) draw(r replay.Record) {
-	i := slices.IndexFunc(p.pictures, func(c *timeline.Collector) bool { return c.Terminal == r.Terminal })
+	terminal := streams.Terminal(r.Terminal) // it becomes part of a file name
+	i := slices.IndexFunc(p.pictures, func(c *timeline.Collector) bool { return c.Terminal == terminal })
 	if i < 0 {
 		if len(p.pictures) == mostPictures {
 			if p.unshown == nil {
 				p.unshown = map[string]bool{}
 			}
-			p.unshown[r.Terminal] = true
+			p.unshown[terminal] = true
 			return
 		}
 		i = len(p.pictures)
-		p.pictures = append(p.pictures, &timeline.Collector{Terminal: r.Terminal, Span: timeline.Span{From: p.from, To: p.to}, Notes: 200})
+		p.pictures = append(p.pictures, &timeline.Collector{Terminal: terminal, Span: timeline.Span{From: p.from, To: p.to}, Notes: 200})
 	}
 	p.pictures[i].Event(r)
 }
