@@ -39,7 +39,9 @@ type noteJSON struct {
 	Own    time.Time `json:"own_time,omitzero"` // if it is far from time
 	Lane   string    `json:"lane"`
 	Level  string    `json:"level"`
-	Text   string    `json:"text"` // as stored, at most 2000 bytes
+	Times  int       `json:"times"` // so many said the same, one after the other
+	Last   time.Time `json:"last"`  // when the last of them did
+	Text   string    `json:"text"`  // as stored, at most 2000 bytes
 }
 
 // JSON writes the facts of the picture as one document, for machines: nothing is masked.
@@ -58,7 +60,7 @@ func (p *Picture) JSON(w io.Writer) error {
 		d.Silences = append(d.Silences, spanJSON{s.From.UTC(), s.To.UTC()})
 	}
 	for _, m := range p.Notes {
-		one := noteJSON{Number: m.Note, Time: m.Time.UTC(), Lane: p.LaneOf(m), Level: m.Level.String(), Text: m.Text}
+		one := noteJSON{Number: m.Note, Time: m.Time.UTC(), Lane: p.LaneOf(m), Level: m.Level.String(), Times: m.Times, Last: m.Last.UTC(), Text: m.Text}
 		if !m.Own.IsZero() {
 			one.Own = m.Own.UTC()
 		}

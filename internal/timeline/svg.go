@@ -23,7 +23,7 @@ const (
 	svgCells   = 170 // cells of time: 6 units each, so that marks do not overlap much
 )
 
-// style: on light paper, on a dark screen, and in print always on light paper. Colours
+// style: on light paper, and on a dark screen; print is always on light paper. Colours
 // differ in brightness, too, and every level has its own shape.
 const style = `
 text{font-family:"Segoe UI","Noto Sans","DejaVu Sans",Arial,sans-serif;font-size:13px;fill:#1f2933;unicode-bidi:isolate}
@@ -32,12 +32,11 @@ text{font-family:"Segoe UI","Noto Sans","DejaVu Sans",Arial,sans-serif;font-size
 .beat{stroke:#8a97a5;stroke-width:1.6}.normal{fill:#2f7dc4}.other{fill:#8256b0}.warning{fill:#e8a200;stroke:#8a5f00;stroke-width:.8}.critical{fill:#d1242f;stroke:#7d0f18;stroke-width:.8}
 .done{fill:#2c8a4b}.failed{stroke:#d1242f;stroke-width:3;fill:none}.open{fill:none;stroke:#b07800;stroke-width:2}.undone{fill:none;stroke:#8256b0;stroke-width:2.2}
 g:hover>.k{stroke:#1f2933;stroke-width:2}
-@media (prefers-color-scheme:dark){text{fill:#e4e9ee}.paper{fill:#15191e}.s,.t,.n{fill:#9aa7b4}.band{fill:#1c2229}.grid{stroke:#2e3741}.base{stroke:#475361}.quiet{fill:#5f6c7a;fill-opacity:.3}.bar{fill:#55708a}
-.beat{stroke:#7f8d9b}.normal{fill:#5aa9ee}.other,.x{fill:#b48be0}.warning{fill:#ffc233;stroke:#15191e}.critical{fill:#ff5560;stroke:#15191e}.done{fill:#56c077}.failed{stroke:#ff5560}.open{stroke:#ffc233}.undone{stroke:#b48be0}g:hover>.k{stroke:#ffffff}}
-@media print{text{fill:#000}.paper{fill:#fff}.s,.t,.n{fill:#444}.band{fill:#f4f6f8}.grid{stroke:#ccc}.base{stroke:#999}}
+@media screen and (prefers-color-scheme:dark){text{fill:#e4e9ee}.paper{fill:#15191e}.s,.t,.n{fill:#9aa7b4}.band{fill:#1c2229}.grid{stroke:#2e3741}.base{stroke:#475361}.quiet{fill:#5f6c7a;fill-opacity:.3}.bar{fill:#55708a}
+.beat{stroke:#7f8d9b}.normal{fill:#5aa9ee}.other{fill:#b48be0}.warning{fill:#ffc233;stroke:#15191e}.critical{fill:#ff5560;stroke:#15191e}.done{fill:#56c077}.failed{stroke:#ff5560}.open{stroke:#ffc233}.undone{stroke:#b48be0}g:hover>.k{stroke:#ffffff}}
 `
 
-// shapes are the classes of levels; how they are drawn is shape's business.
+// classes of levels in the style; how they are drawn is shape's business.
 var classes = [levels]string{Beat: "beat", Done: "done", Normal: "normal", Other: "other", Open: "open", Undone: "undone", Warning: "warning", Failed: "failed", Critical: "critical"}
 
 // sheet is one run of SVG.
@@ -298,7 +297,7 @@ func (s *sheet) notes(y float64) {
 		s.shape(m.Level, 192, y-4.5, 5)
 		s.text(208, y, "", s.LaneOf(m), 16)
 		s.printf(`<g><title>%s</title>`, escape(s.title(m)))
-		s.text(332, y, "", m.told(s.zone), 112)
+		s.text(332, y, "", m.noted(s.zone), 112)
 		s.printf("</g>\n")
 		y += noteHeight
 	}

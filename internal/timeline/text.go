@@ -80,7 +80,7 @@ func (p *Picture) Text(w io.Writer, page Page) error {
 	d.silences()
 	d.notes()
 	for _, s := range p.Lost {
-		d.say(s)
+		d.sayAll(s)
 	}
 	if _, err := io.WriteString(w, d.b.String()); err != nil {
 		return fmt.Errorf("print timeline of %s: %w", p.Terminal, err)
@@ -90,6 +90,19 @@ func (p *Picture) Text(w io.Writer, page Page) error {
 
 // say prints a line, cut to the page.
 func (d *drawing) say(s string) { d.put(glyph.Fit(glyph.Clean(s), d.Width, d.rest)) }
+
+// sayAll prints a sentence in as many lines as it needs.
+func (d *drawing) sayAll(s string) {
+	line := ""
+	for _, word := range strings.Fields(glyph.Clean(s)) {
+		if line != "" && glyph.Cells(line)+1+glyph.Cells(word) > d.Width {
+			d.say(line)
+			line = ""
+		}
+		line = strings.TrimPrefix(line+" "+word, " ")
+	}
+	d.say(line)
+}
 
 func (d *drawing) put(s string) { d.b.WriteString(strings.TrimRight(s, " ") + "\n") }
 
@@ -271,7 +284,7 @@ func (d *drawing) silences() {
 			d.say(fmt.Sprintf("and %d more", len(d.Silences)-i))
 			return
 		}
-		d.say("no events " + spanText(s, d.Zone, d.to) + " (" + durationText(s.length()) + ")")
+		d.sayAll("no events for " + durationText(s.length()) + ": " + spanText(s, d.Zone, d.to))
 	}
 }
 
@@ -287,12 +300,12 @@ func (d *drawing) notes() {
 		name := glyph.Fit(glyph.Clean(d.LaneOf(m)), names, d.rest)
 		head := fmt.Sprintf("%*d  %s  ", number, m.Note, m.Time.In(d.Zone).Format(format))
 		tail := "  " + name + strings.Repeat(" ", max(names-glyph.Cells(name), 0)) + "  "
-		text := glyph.Clean(m.told(d.Zone))
+		text := glyph.Clean(m.noted(d.Zone))
 		left := d.Width - glyph.Cells(head) - 1 - glyph.Cells(tail)
 		d.put(head + d.paint(d.one[m.Level], colors[m.Level]) + tail + glyph.Fit(text, max(left, glyph.Cells(d.rest)), d.rest))
 	}
 	if d.More > 0 {
-		d.say(fmt.Sprintf("and %d more of less weight, or later", d.More))
+		d.sayAll(fmt.Sprintf("and %d more of less weight, or later", d.More))
 	}
 }
 
@@ -302,6 +315,14 @@ func (m *Mark) told(zone *time.Location) string {
 		return m.Text
 	}
 	return m.Text + " (its own time: " + m.Own.In(zone).Format(time.DateTime) + ")"
+}
+
+// noted is the text of a note: told, and how often if more than once.
+func (m *Mark) noted(zone *time.Location) string {
+	if m.Times < 2 {
+		return m.told(zone)
+	}
+	return fmt.Sprintf("(%d times until %s) ", m.Times, m.Last.In(zone).Format(time.TimeOnly)) + m.told(zone)
 }
 
 // noteTime has the day only where the window has more than one.

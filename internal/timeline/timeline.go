@@ -61,7 +61,12 @@ type Mark struct {
 	Level Level
 	Text  string
 	Own   time.Time // an event's own time, if it is far from its receipt; else zero
-	Note  int       // its number in Picture.Notes, 0 = none
+	Note  int       // the number in Picture.Notes that it is under, 0 = none
+
+	// Of a mark in Notes: how many like it came one after the other, with no other notable
+	// one between, and when the last of them did.
+	Times int
+	Last  time.Time
 }
 
 // Lane is what happened at one place, in the order of time.
@@ -297,27 +302,51 @@ func (c *Collector) Picture() *Picture {
 	return p
 }
 
-// note numbers the notable marks: critical and warning events and all commands. If they
-// are too many, those of the lower levels go without a number, then the later ones.
+// note numbers the notable marks: critical and warning events and all commands. Those that
+// say the same one after the other have one number. If they are too many, those of the
+// lower levels go without a number, then the later ones.
 func (p *Picture) note(limit int) {
-	var list []*Mark
+	var all, list []*Mark
 	for _, l := range p.Lanes {
 		for _, m := range l.Marks {
-			m.Note = 0
+			m.Note, m.Times, m.Last = 0, 1, m.Time
 			if l.Kind == Commands || m.Level == Warning || m.Level == Critical {
-				list = append(list, m)
+				all = append(all, m)
 			}
 		}
 	}
-	if len(list) > limit {
-		slices.SortStableFunc(list, func(a, b *Mark) int { return cmp.Or(cmp.Compare(b.Level, a.Level), a.Time.Compare(b.Time)) })
-		p.More, list = len(list)-limit, list[:limit]
+	byTime := func(a, b *Mark) int { return a.Time.Compare(b.Time) }
+	slices.SortStableFunc(all, byTime)
+	first := map[*Mark]*Mark{} // of those that say the same
+	for _, m := range all {
+		if n := len(list); n > 0 && p.same(list[n-1], m) {
+			list[n-1].Times++
+			list[n-1].Last = m.Time
+		} else {
+			list = append(list, m)
+		}
+		first[m] = list[len(list)-1]
 	}
-	slices.SortStableFunc(list, func(a, b *Mark) int { return a.Time.Compare(b.Time) })
+	if len(list) > limit {
+		slices.SortStableFunc(list, func(a, b *Mark) int { return cmp.Or(cmp.Compare(b.Level, a.Level), byTime(a, b)) })
+		for _, m := range list[limit:] {
+			p.More += m.Times
+		}
+		list = list[:limit]
+	}
+	slices.SortStableFunc(list, byTime)
 	for i, m := range list {
 		m.Note = i + 1
 	}
+	for _, m := range all {
+		m.Note = first[m].Note
+	}
 	p.Notes = list
+}
+
+// same tells whether two marks say the same.
+func (p *Picture) same(a, b *Mark) bool {
+	return a.Level == b.Level && a.Text == b.Text && p.lanes[a] == p.lanes[b] && a.Own.IsZero() && b.Own.IsZero()
 }
 
 // LaneOf is the name of the lane that a mark is in.

@@ -62,7 +62,7 @@ func incident() *timeline.Collector {
 		c.Event(happened(at(13.4+float64(i)*.2), "warning", "CDM", "Мало купюр в кассете 2"))
 	}
 	for i := range 14 {
-		c.Event(happened(at(14.8+float64(i)*.02), "critical", "7", fmt.Sprintf("Замятие купюры, попытка %d", i+1)))
+		c.Event(happened(at(14.8+float64(i)*.02), "critical", "7", fmt.Sprintf("Замятие купюры, попытка %d", i/5+1)))
 	}
 	c.Event(happened(at(15.1), "critical", "12", "Устройство выдачи не исправно"))
 	c.Event(happened(at(15.15), "warning", "2", "Карта 4111111111111111 захвачена"))
@@ -351,5 +351,24 @@ func TestSilences(t *testing.T) {
 		if got != test.want {
 			t.Errorf("%v: %s, want %s", test.minutes, got, test.want)
 		}
+	}
+}
+
+// What says the same one after the other has one number.
+func TestNotesSayOnce(t *testing.T) {
+	t.Parallel()
+	from := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	c := timeline.Collector{Terminal: atm, Span: timeline.Span{From: from, To: from.Add(time.Hour)}}
+	for i, s := range []string{"a", "a", "b", "b", "b", "a"} {
+		c.Event(happened(from.Add(time.Duration(i)*time.Minute), "warning", "7", s))
+		c.Event(happened(from.Add(time.Duration(i)*time.Minute), "normal", "7", s)) // is no other notable one
+	}
+	p := c.Picture()
+	var got []string
+	for _, m := range p.Notes {
+		got = append(got, fmt.Sprintf("%d:%s*%d-%d", m.Note, m.Text, m.Times, m.Last.Minute()))
+	}
+	if fmt.Sprint(got) != "[1:a*2-1 2:b*3-4 3:a*1-5]" {
+		t.Error(got)
 	}
 }
