@@ -286,3 +286,50 @@ func TestIncidentUse(t *testing.T) {
 		}
 	}
 }
+
+// At the hub any terminal of EVT has a picture and a bundle; what the store of another
+// program holds there is no event, and is passed over.
+func TestIncidentAtTheHub(t *testing.T) {
+	t.Parallel()
+	h := newHall(t, "jetstream {}")
+	nc, err := h.server.Connect("forwarders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.CreateStream(t.Context(), streams.EvtConfig(streams.HubOptions{Replicas: 1})); err != nil {
+		t.Fatal(err)
+	}
+	for i, atm := range []string{"00000040", "00000041", "../../etc"} {
+		e := &event.Event{ID: event.NewID(time.Now()), Terminal: atm, Signature: "URAL", Severity: "critical", Device: "CIM", Time: time.Now(),
+			Raw: fmt.Appendf(nil, "<event severity='critical' device='CIM' message='m%d'/>", i)}
+		m := nats.NewMsg(streams.Evt(atm, "CIM", "critical", "abc"))
+		e.SetHeader(event.Header(m.Header))
+		m.Data = e.Raw
+		if _, err := js.PublishMsg(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := js.Publish(t.Context(), "evt.foreign", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if out, _ := h.wants(true, "timeline 41"); !strings.Contains(out, "m1") || strings.Contains(out, "m0") {
+		t.Errorf("%s", out)
+	}
+	file := filepath.Join(h.dir, "hub.zip")
+	h.wants(true, "bundle -o "+file)
+	var names []string
+	for name := range unzip(t, file) {
+		if strings.HasSuffix(name, ".svg") {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	if fmt.Sprint(names) != "[timeline-00000000.svg timeline-00000040.svg timeline-00000041.svg]" {
+		t.Errorf("%v", names)
+	}
+}

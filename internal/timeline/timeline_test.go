@@ -372,3 +372,15 @@ func TestNotesSayOnce(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// docs/incidents.md shows a real picture.
+func TestPictureInDocs(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "incidents.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(strings.ReplaceAll(string(page), "\r\n", "\n"), text(t, incident().Picture(), timeline.Page{Width: 110, Zone: moscow})) {
+		t.Error("the picture is another one: copy testdata/incident.txt")
+	}
+}
