@@ -391,6 +391,8 @@ func TestAuditFollowOverRestart(t *testing.T) {
 	for _, want := range []string{`"id":"1"`, `"id":"2"`, `"id":"3"`} {
 		next(out, want)
 	}
+	a.put("40", records[7]) // while it follows
+	next(out, `"repeated"`)
 	a.server.Close()
 	next(errs, "goes on when it is back")
 

@@ -144,6 +144,11 @@ func (s *site) packed() {
 			inner(t, text)
 		}
 	}
+	before := s.file("before.zip")
+	s.run("bundle", "--until", "1h", "-o", before)
+	if files := unzip(t, before); files["events.jsonl"]+files["deliveries.jsonl"]+files["commands.jsonl"] != "" {
+		t.Errorf("an empty window: %s%s%s", files["events.jsonl"], files["deliveries.jsonl"], files["commands.jsonl"])
+	}
 	if rest, _ := filepath.Glob(s.file(".*")); len(rest) > 0 {
 		t.Errorf("left behind: %v", rest)
 	}
