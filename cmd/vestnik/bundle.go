@@ -61,7 +61,11 @@ and --until as in vestnik timeline.`,
 		return nil
 	}
 	cmd.RunE = linked(func(ctx context.Context, cmd *cobra.Command, l *link, _ []string) error {
-		p := &packing{bundleFlags: &f, link: l, errs: cmd.ErrOrStderr()}
+		from, err := evidenceAt(ctx, l)
+		if err != nil {
+			return err
+		}
+		p := &packing{bundleFlags: &f, from: from, errs: cmd.ErrOrStderr()}
 		if err := writeWhole(f.output, func(file *os.File) error { return p.pack(ctx, file) }); err != nil {
 			return err
 		}
@@ -100,7 +104,7 @@ const mostPictures = 20
 // packing is one bundle being made.
 type packing struct {
 	*bundleFlags
-	*link
+	from evidence
 	errs io.Writer
 
 	b        *bundle.Writer
@@ -110,13 +114,8 @@ type packing struct {
 }
 
 func (p *packing) pack(ctx context.Context, file *os.File) error {
-	source, stream, err := storedEvents(ctx, p.link)
-	if err != nil {
-		return err
-	}
-	p.b = bundle.New(file, bundle.Options{From: p.from, To: p.to, Terminals: p.terminals,
-		Source: fmt.Sprintf("stream %s at %s", stream, p.server), Version: cli.Version(), Plain: p.unmasked})
-	if err := p.events(ctx, source); err != nil {
+	p.b = bundle.New(file, bundle.Options{From: p.window.from, To: p.to, Terminals: p.terminals, Source: p.from.name, Version: cli.Version(), Plain: p.unmasked})
+	if err := p.events(ctx); err != nil {
 		return err
 	}
 	for _, part := range []func(context.Context) error{p.deliveries, p.commands, p.state, p.versions, p.configuration, p.drawn} {
@@ -128,7 +127,7 @@ func (p *packing) pack(ctx context.Context, file *os.File) error {
 }
 
 // events packs them in both forms, by one reading: the XML waits in a file beside.
-func (p *packing) events(ctx context.Context, source replay.Source) (err error) {
+func (p *packing) events(ctx context.Context) (err error) {
 	spool, err := os.CreateTemp(filepath.Dir(p.output), "."+filepath.Base(p.output)+".xml.*")
 	if err != nil {
 		return fmt.Errorf("write %s: %w", p.output, err)
@@ -144,8 +143,8 @@ func (p *packing) events(ctx context.Context, source replay.Source) (err error) 
 		}
 		progress := newReading(p.errs)
 		defer progress.end()
-		q := replay.Query{From: p.from, To: p.to, Terminals: p.terminals, Attrs: true}
-		err = replay.Read(ctx, source, q, false, func(r replay.Record) error {
+		q := replay.Query{From: p.window.from, To: p.to, Terminals: p.terminals, Attrs: true}
+		err = replay.Read(ctx, p.from, q, false, func(r replay.Record) error {
 			progress.count(r.Received())
 			p.draw(r)
 			return log.Put(r)
@@ -177,7 +176,7 @@ func (p *packing) draw(r replay.Record) {
 			return
 		}
 		i = len(p.pictures)
-		p.pictures = append(p.pictures, &timeline.Collector{Terminal: terminal, Span: timeline.Span{From: p.from, To: p.to}, Notes: 200})
+		p.pictures = append(p.pictures, &timeline.Collector{Terminal: terminal, Span: timeline.Span{From: p.window.from, To: p.to}, Notes: 200})
 	}
 	p.pictures[i].Event(r)
 }
@@ -185,7 +184,7 @@ func (p *packing) draw(r replay.Record) {
 func (p *packing) deliveries(ctx context.Context) error {
 	var lost []string
 	err := p.b.Add("deliveries.jsonl", "the state of each event for each sink, as vestnik queue --json prints it", func(w io.Writer) (err error) {
-		lost, err = deliveriesOf(ctx, p.link, p.window, p.terminals, func(e ledger.Entry) error {
+		lost, err = deliveriesOf(ctx, p.from.link, p.window, p.terminals, func(e ledger.Entry) error {
 			for _, c := range p.pictures {
 				c.Delivery(e)
 			}
@@ -198,7 +197,7 @@ func (p *packing) deliveries(ctx context.Context) error {
 }
 
 func (p *packing) commands(ctx context.Context) error {
-	rows, lost, err := commandsOf(ctx, p.link, p.window, p.terminals)
+	rows, lost, err := commandsOf(ctx, p.from.link, p.window, p.terminals)
 	if err != nil {
 		return err
 	}
@@ -223,7 +222,11 @@ func (p *packing) missing(what string, lost []string) {
 }
 
 func (p *packing) state(ctx context.Context) error {
-	p.status = askStatus(ctx, p.link)
+	if p.from.link == nil {
+		p.b.Missing("status.json", "this is a copy of the store")
+		return nil
+	}
+	p.status = askStatus(ctx, p.from.link)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -246,8 +249,11 @@ func (p *packing) versions(context.Context) error {
 		Go       string            `json:"go"`
 		OS       string            `json:"os"`
 		Arch     string            `json:"arch"`
-	}{cli.Version(), map[string]string{}, p.nc.ConnectedServerVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH}
-	for _, one := range p.status.Programs {
+	}{Packed: cli.Version(), Programs: map[string]string{}, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
+	if p.from.link != nil {
+		v.NATS = p.from.link.nc.ConnectedServerVersion()
+	}
+	for _, one := range p.programs() {
 		var said struct {
 			Version string `json:"version"`
 		}
@@ -260,14 +266,22 @@ func (p *packing) versions(context.Context) error {
 	})
 }
 
+func (p *packing) programs() []programStatus {
+	if p.status == nil {
+		return nil
+	}
+	return p.status.Programs
+}
+
 // configuration packs digests and the rules: no file that may hold secrets.
 func (p *packing) configuration(context.Context) error {
-	if p.cfg == nil {
+	if p.from.link == nil || p.from.link.cfg == nil {
 		p.b.Missing("configuration.json, rules.xml", "vestnik bundle ran without a configuration (-c FILE)")
 		return nil
 	}
-	sums := map[string]string{shown(p.cfg.File): p.cfg.Digest}
-	for _, check := range []func() (verdict, error){func() (verdict, error) { return checkRulesFile(p.cfg) }, func() (verdict, error) { return checkServerFile(p.cfg) }} {
+	cfg := p.from.link.cfg
+	sums := map[string]string{shown(cfg.File): cfg.Digest}
+	for _, check := range []func() (verdict, error){func() (verdict, error) { return checkRulesFile(cfg) }, func() (verdict, error) { return checkServerFile(cfg) }} {
 		v, err := check()
 		switch {
 		case err != nil:
@@ -282,7 +296,7 @@ func (p *packing) configuration(context.Context) error {
 	if err != nil {
 		return err
 	}
-	text, err := os.ReadFile(p.cfg.Rules)
+	text, err := os.ReadFile(cfg.Rules)
 	if err != nil {
 		p.b.Missing("rules.xml", err.Error())
 		return nil

@@ -53,8 +53,15 @@ func (w *window) complete(now time.Time) (err error) {
 
 func (w *window) has(t time.Time) bool { return !t.Before(w.from) && t.Before(w.to) }
 
-// storedEvents is the source of stored events at the broker: EVT at the hub, else EVENTS.
-func storedEvents(ctx context.Context, l *link) (replay.Source, string, error) {
+// evidence is where an incident is looked for.
+type evidence struct {
+	replay.Source
+	name string // for people: no password
+	link *link  // nil = there is only a copy of the store: neither commands, deliveries nor a status
+}
+
+// evidenceAt is what a broker has stored: EVT at the hub, else EVENTS.
+func evidenceAt(ctx context.Context, l *link) (evidence, error) {
 	names := []string{streams.Events, streams.EvtStream}
 	if l.cfg != nil && l.cfg.Place == config.PlaceHub {
 		slices.Reverse(names)
@@ -62,18 +69,21 @@ func storedEvents(ctx context.Context, l *link) (replay.Source, string, error) {
 	for _, name := range names {
 		_, err := l.js.Stream(ctx, name)
 		if err == nil {
-			return replay.Stream{JS: l.js, Name: name}, name, nil
+			return evidence{replay.Stream{JS: l.js, Name: name}, "stream " + name + " at " + l.server, l}, nil
 		}
 		if !errors.Is(err, jetstream.ErrStreamNotFound) {
-			return nil, "", fmt.Errorf("look up stream %s: %w", name, err)
+			return evidence{}, fmt.Errorf("look up stream %s: %w", name, err)
 		}
 	}
-	return nil, "", fmt.Errorf("no stored events at %s: neither stream %s of an edge nor %s of the hub is there", l.server, streams.Events, streams.EvtStream)
+	return evidence{}, fmt.Errorf("no stored events at %s: neither stream %s of an edge nor %s of the hub is there", l.server, streams.Events, streams.EvtStream)
 }
 
 // commandsOf is the record of commands to some terminals (none = all), the oldest first,
 // and sentences on what of it is missing.
 func commandsOf(ctx context.Context, l *link, w window, terminals []string) ([]*audit.Row, []string, error) {
+	if l == nil {
+		return nil, []string{"Commands are not shown: this is a copy of the store."}, nil
+	}
 	if _, err := l.js.Stream(ctx, streams.Audit); errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, []string{"Commands are not shown: there is no record of commands (stream " + streams.Audit + ") here; each edge has its own."}, nil
 	}
@@ -96,6 +106,9 @@ func commandsOf(ctx context.Context, l *link, w window, terminals []string) ([]*
 // deliveriesOf hands out the states of the window's events for each sink, where a router
 // has ever run; lost says if none has.
 func deliveriesOf(ctx context.Context, l *link, w window, terminals []string, f func(ledger.Entry) error) (lost []string, err error) {
+	if l == nil {
+		return []string{"Deliveries are not shown: this is a copy of the store."}, nil
+	}
 	if _, err := l.js.Stream(ctx, streams.Route); errors.Is(err, jetstream.ErrStreamNotFound) {
 		return []string{"Deliveries are not shown: no router has run here (stream " + streams.Route + ")."}, nil
 	}
@@ -177,8 +190,10 @@ func writeWhole(name string, write func(*os.File) error) (err error) {
 	if err := write(f); err != nil {
 		return err
 	}
-	if err := errors.Join(f.Sync(), f.Close(), os.Rename(f.Name(), name)); err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
+	for _, step := range []func() error{f.Sync, f.Close, func() error { return os.Rename(f.Name(), name) }} {
+		if err := step(); err != nil {
+			return fmt.Errorf("write %s: %w", name, err)
+		}
 	}
 	return nil
 }

@@ -338,3 +338,42 @@ func TestIncidentAtTheHub(t *testing.T) {
 		t.Errorf("%v", names)
 	}
 }
+
+// listed is a source without a broker.
+type listed []replay.Record
+
+func (l listed) Read(_ context.Context, _ replay.Query, _ bool, f func(replay.Record) error) error {
+	for _, r := range l {
+		if err := f(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A copy of a store has events only: both say what they lack.
+func TestIncidentOfACopy(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	from := evidence{Source: listed{{Event: &event.Event{ID: event.NewID(now.Add(-time.Hour)), Terminal: "00000040", Severity: "critical", Device: "7", Time: now.Add(-time.Hour),
+		Raw: []byte(`<event severity='critical' device='7' message='m'/>`)}}}, name: "a copy"}
+	line := timelineFlags{terminal: "00000040", notes: 5}
+	pack := bundleFlags{output: filepath.Join(t.TempDir(), "x.zip")}
+	if err := errors.Join(line.window.complete(now), pack.complete(nil, now)); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := line.run(t.Context(), from, &out, io.Discard); err != nil || !strings.Contains(out.String(), "Commands are not shown: this is a copy") || !strings.Contains(out.String(), "1 critical") {
+		t.Errorf("%v\n%s", err, &out)
+	}
+	p := packing{bundleFlags: &pack, from: from, errs: io.Discard}
+	if err := writeWhole(pack.output, func(f *os.File) error { return p.pack(t.Context(), f) }); err != nil {
+		t.Fatal(err)
+	}
+	files := unzip(t, pack.output)
+	for _, want := range []string{"Events: 1", "status.json: this is a copy", "From: a copy", "deliveries.jsonl is empty"} {
+		if !strings.Contains(files["README.md"], want) {
+			t.Errorf("no %q in\n%s", want, files["README.md"])
+		}
+	}
+}

@@ -66,7 +66,14 @@ of the configuration. At the hub ATM may be any terminal. docs/incidents.md expl
 		return nil
 	}
 	cmd.RunE = linked(func(ctx context.Context, cmd *cobra.Command, l *link, _ []string) error {
-		return f.run(ctx, l, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		if f.terminal == "" && l.cfg != nil {
+			f.terminal = l.cfg.ATM
+		}
+		from, err := evidenceAt(ctx, l)
+		if err != nil {
+			return err
+		}
+		return f.run(ctx, from, cmd.OutOrStdout(), cmd.ErrOrStderr())
 	})
 	return cmd
 }
@@ -98,14 +105,11 @@ func (f *timelineFlags) complete(args []string, now time.Time) (err error) {
 	return f.window.complete(now)
 }
 
-func (f *timelineFlags) run(ctx context.Context, l *link, out, errs io.Writer) error {
+func (f *timelineFlags) run(ctx context.Context, from evidence, out, errs io.Writer) error {
 	if f.terminal == "" {
-		if l.cfg == nil || l.cfg.ATM == "" {
-			return errors.New("which terminal? vestnik timeline ATM (there is no atm in the configuration)")
-		}
-		f.terminal = l.cfg.ATM
+		return errors.New("which terminal? vestnik timeline ATM (there is no atm in the configuration)")
 	}
-	p, err := f.picture(ctx, l, errs)
+	p, err := f.picture(ctx, from, errs)
 	if err != nil {
 		return err
 	}
@@ -129,22 +133,18 @@ func (f *timelineFlags) run(ctx context.Context, l *link, out, errs io.Writer) e
 }
 
 // picture reads what the picture shows.
-func (f *timelineFlags) picture(ctx context.Context, l *link, errs io.Writer) (*timeline.Picture, error) {
-	source, _, err := storedEvents(ctx, l)
-	if err != nil {
-		return nil, err
-	}
+func (f *timelineFlags) picture(ctx context.Context, from evidence, errs io.Writer) (*timeline.Picture, error) {
 	c := &timeline.Collector{Terminal: f.terminal, Span: timeline.Span{From: f.from, To: f.to}, Notes: f.notes}
 	q := f.Query
 	q.From, q.To, q.Terminals, q.Attrs = f.from, f.to, []string{f.terminal}, true
-	if err := collect(ctx, source, q, c, errs); err != nil {
+	if err := collect(ctx, from, q, c, errs); err != nil {
 		return nil, err
 	}
 	chosen := len(q.Devices)+len(q.Severities) > 0 || q.Text != ""
 	if c.Empty() && !chosen {
-		c.Lost = append(c.Lost, f.nothing(ctx, source))
+		c.Lost = append(c.Lost, f.nothing(ctx, from))
 	}
-	rows, lost, err := commandsOf(ctx, l, f.window, q.Terminals)
+	rows, lost, err := commandsOf(ctx, from.link, f.window, q.Terminals)
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +155,7 @@ func (f *timelineFlags) picture(ctx context.Context, l *link, errs io.Writer) (*
 	if chosen {
 		return c.Picture(), nil // deliveries of events that are not shown would only confuse
 	}
-	lost, err = deliveriesOf(ctx, l, f.window, q.Terminals, func(e ledger.Entry) error { c.Delivery(e); return nil })
+	lost, err = deliveriesOf(ctx, from.link, f.window, q.Terminals, func(e ledger.Entry) error { c.Delivery(e); return nil })
 	c.Lost = append(c.Lost, lost...)
 	return c.Picture(), err
 }

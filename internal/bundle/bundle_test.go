@@ -77,7 +77,7 @@ func read(t *testing.T, zipped []byte) map[string]string {
 // odd is what may stand in a store, good or not.
 var odd = []string{
 	`<event a='1'/>`, "\ufeff<?xml version='1.0' encoding='UTF-8'?>\n<event a='Ж'/>\n", `<?xml version='1.0'?><!-- c --><event a="x"/>`,
-	`<event`, `</stored></events>`, "\xff\xfe", "", `<a/><b/>`, `<!DOCTYPE a><a/>`, `<?php?><a/>`, `text`, `<a>&undefined;</a>`, "<a b='\x01'/>", `<a/>]]>`,
+	`<event`, `</stored></events>`, "\xff\xfe", "", `<a/><b/>`, `<!DOCTYPE a><a/>`, `<?php?><a/>`, `text`, `<a>&undefined;</a>`, "<a b='\x01'/>", "<!--\xff--><a/>", `<a/>]]>`,
 }
 
 // events.xml is one well-formed document that has every event, whatever was stored.
