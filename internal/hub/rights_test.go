@@ -144,10 +144,21 @@ func TestTerminal(t *testing.T) {
 		}
 	})
 	t.Run("the wrong credentials", func(t *testing.T) {
-		_, nc := edge(t, h.Terminal("42")) // of a computer that is 43 by its vestnik.conf
+		dir := h.Terminal("42") // of a computer that is 43 by its vestnik.conf
+		_, nc := edge(t, dir)
 		linked(t, nc, "42")
 		if err := stores(nc, streams.Evt("43", "5", "critical", "a")); !errors.Is(err, nats.ErrNoResponders) {
 			t.Errorf("events of 43 by 42's credentials: %v", err)
+		}
+		file := filepath.Join(dir, "nats.conf")
+		if got := broker.LinkDoubts(file, "00000042", time.Now().Add(-40*24*time.Hour)); len(got) != 0 {
+			t.Errorf("good credentials: %q", got)
+		}
+		got := strings.Join(broker.LinkDoubts(file, "00000043", time.Now().Add(2*time.Hour)), "\n")
+		for _, want := range []string{filepath.Join(dir, "hub.conf") + ":", "credentials hub.creds are of terminal 00000042, this is 00000043", "credentials hub.creds expired on "} {
+			if !strings.Contains(got, want) {
+				t.Errorf("no %q in %s", want, got)
+			}
 		}
 	})
 }
