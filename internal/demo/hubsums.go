@@ -68,12 +68,11 @@ func (w *hubWorld) sums(ctx context.Context, incidents []Incident) (*HubSums, er
 			ids[e.id] = true
 		}
 		sums[site.number].compare(s, site.number, atEdge)
-		different := difference(atEdge, evt)
-		text := fmt.Sprintf("%s: %d events at the edge = %d at the hub: the same, in order, each once", site.number, len(atEdge), len(evt))
-		if different != "" {
-			text += ": " + different
+		if different := difference(atEdge, evt); different != "" {
+			s.check(false, "%s: %d events at the edge, %d at the hub: %s", site.number, len(atEdge), len(evt), different)
+		} else {
+			s.check(true, "%s: %d events at the edge = %d at the hub: the same, in order, each once", site.number, len(atEdge), len(evt))
 		}
-		s.check(different == "", "%s", text)
 	}
 	s.check(len(atHub) == 0, "no events of other terminals at the hub")
 	s.check(len(ids) == s.Hub.Events, "%d events at the hub have %d ids", s.Hub.Events, len(ids))

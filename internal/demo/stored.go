@@ -81,12 +81,18 @@ func edgeOf(subject string) string {
 // same order, each once.
 func difference(edge, hub []stored) string {
 	for i := range min(len(edge), len(hub)) {
-		if edge[i] != hub[i] {
-			return fmt.Sprintf("event %d is %s (%s) at the edge, %s (%s) at the hub", i+1, edge[i].id, edge[i].pos, hub[i].id, hub[i].pos)
+		switch e, h := edge[i], hub[i]; {
+		case e == h:
+		case e.id != h.id || e.pos != h.pos:
+			return fmt.Sprintf("event %d is %s (%s) at the edge, %s (%s) at the hub", i+1, e.id, e.pos, h.id, h.pos)
+		case e.subject != h.subject:
+			return fmt.Sprintf("event %d, %s, belongs to %s and is on %s", i+1, e.id, e.subject, h.subject)
+		default:
+			return fmt.Sprintf("event %d, %s, has other bytes at the hub", i+1, e.id)
 		}
 	}
 	if len(edge) != len(hub) {
-		return fmt.Sprintf("%d at the edge, %d at the hub", len(edge), len(hub))
+		return fmt.Sprintf("the first %d are the same", min(len(edge), len(hub)))
 	}
 	return ""
 }
