@@ -64,9 +64,12 @@ func freePorts(n int) (ports []int, err error) {
 	return ports, nil
 }
 
-// start starts a server that is stopped.
+// start starts a server that is stopped. On a busy computer it may take more than one attempt.
 func (c *cluster) start(i int) error {
 	s, err := hub.Start(c.Conf(i), false)
+	for end := time.Now().Add(startLimit); err != nil && time.Now().Before(end); {
+		s, err = hub.Start(c.Conf(i), false)
+	}
 	if err != nil {
 		return err
 	}

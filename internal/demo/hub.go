@@ -11,6 +11,9 @@ import (
 // hubDrainLimit is for what waits at the terminals when the last incident is over.
 const hubDrainLimit = 40 * time.Second
 
+// sumsAttempts: a hub on a busy computer may let a request wait too long.
+const sumsAttempts = 5
+
 // RunHub plays a demo of the hub: a cluster of three servers, terminals with edges that are
 // leaf nodes of it, a subscriber, and lines, servers and edges that break (SPEC 10). It ends
 // as Run does; the last line is HubSums as JSON.
@@ -66,10 +69,12 @@ func playHub(ctx context.Context, o Options, dir string) (s *HubSums, err error)
 	if err = errors.Join(err, wrong); err != nil {
 		return nil, err
 	}
-	if s, err = w.sums(inner, incidents); err != nil {
-		return nil, err
+	for range sumsAttempts {
+		if s, err = w.sums(inner, incidents); err == nil {
+			return s, s.print(o, time.Since(began))
+		}
 	}
-	return s, s.print(o, time.Since(began))
+	return nil, err
 }
 
 // sending runs terminals and incidents until all is sent, the duration is over or ctx ends;
