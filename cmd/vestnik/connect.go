@@ -36,6 +36,20 @@ func (l *link) sinks() []string {
 	return l.cfg.SinkNames()
 }
 
+// programs are those that the configuration may have running.
+func (l *link) programs() []string { return app.ProgramsOf(l.cfg, l.sinks()) }
+
+// place is where router and sinks stand; without a configuration, at an edge.
+func (l *link) place() streams.Layout {
+	if l.cfg == nil {
+		return streams.Layout{}
+	}
+	return app.Layout(l.cfg)
+}
+
+// routedElsewhere tells whether the events of this edge are routed at the hub.
+func (l *link) routedElsewhere() bool { return l.cfg != nil && l.cfg.RoutedAtHub() }
+
 // connect finds the broker: --server or NATS_URL, else --context or NATS_CONTEXT
 // (an empty --context is the selected one), else the nats block of -c FILE, or of
 // the working folder's vestnik.conf, else this computer's. A connection that
