@@ -39,12 +39,15 @@ func (l *link) sinks() []string {
 // programs are those that the configuration may have running.
 func (l *link) programs() []string { return app.ProgramsOf(l.cfg, l.sinks()) }
 
-// place is where router and sinks stand; without a configuration, at an edge.
-func (l *link) place() streams.Layout {
-	if l.cfg == nil {
-		return streams.Layout{}
+// place is where router and sinks stand; without a configuration, where EVT is and no
+// EVENTS, at a hub.
+func (l *link) place(ctx context.Context) streams.Layout {
+	if l.cfg != nil {
+		return app.Layout(l.cfg)
 	}
-	return app.Layout(l.cfg)
+	_, noEvents := l.js.Stream(ctx, streams.Events)
+	_, noEvt := l.js.Stream(ctx, streams.EvtStream)
+	return streams.Layout{Hub: errors.Is(noEvents, jetstream.ErrStreamNotFound) && noEvt == nil}
 }
 
 // routedElsewhere tells whether the events of this edge are routed at the hub.

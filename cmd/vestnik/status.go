@@ -108,12 +108,12 @@ func askStatus(ctx context.Context, l *link) *status {
 	s.Pauses, err = control.ReadPauses(ctx, l.js)
 	try(err)
 	try(s.askSinks(ctx, l))
-	s.input = l.place().Input()
+	s.input = l.place(ctx).Input()
 	for _, name := range []string{s.input, streams.Route, streams.Done} {
 		try(s.askStream(ctx, l.js, name))
 	}
 	if !s.elsewhere {
-		s.Unrouted, err = ledger.Unrouted(ctx, l.js, l.place())
+		s.Unrouted, err = ledger.Unrouted(ctx, l.js, l.place(ctx))
 		try(err)
 	}
 	s.Rules, err = rulesInForce(ctx, l.js)
