@@ -211,7 +211,10 @@ func (w *routedHub) operator() {
 // none, and keeps of EVENTS what the hub has not got.
 func TestEdgeRoutedAtHub(t *testing.T) {
 	t.Parallel()
+	hub := hubtest.Start(t, 1, "40")
+	hub.MakeEvt(streams.HubOptions{Route: true})
 	s := newSite(t, settings{More: "store { events_bytes: 64MB, keep_bytes: 1MB }"})
+	s.write("nats.conf", fmt.Sprintf("listen: %q\njetstream { store_dir: data, domain: t40 }\n", s.nats)+hub.LeafBlock("40"))
 	s.start("edge", "router")
 	before, err := os.ReadFile(s.path("vestnik.conf"))
 	if err != nil {
@@ -237,22 +240,27 @@ func TestEdgeRoutedAtHub(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	info := events.CachedInfo()
-	have := info.State.LastSeq / 2
-	kv, err := js.KeyValue(t.Context(), streams.Control)
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := streams.Position{Incarnation: streams.Incarnations(info.Config.Metadata)[0].ID, Seq: have}
-	if _, err := kv.PutString(t.Context(), "forward", fmt.Sprintf(`{"position":%q}`, at)); err != nil {
-		t.Fatal(err)
-	}
+	end := events.CachedInfo().State.LastSeq
+	eventually(t, 30*time.Second, func() string { return "the hub has not got all" }, func() bool {
+		f, ok, err := streams.ReadForwarded(t.Context(), js)
+		return err == nil && ok && f.At().Seq == end
+	})
 	s.processes["edge"].stop(t)
 	s.start("edge") // its keeper begins with a round
 	eventually(t, 20*time.Second, func() string { return "EVENTS is not trimmed" }, func() bool {
 		now, err := events.Info(t.Context())
-		return err == nil && now.State.FirstSeq == have // the message itself may be half sent
+		return err == nil && now.State.Bytes <= 2<<20
 	})
+	marked := 0
+	err = streams.Scan(t.Context(), hub.JetStream(), streams.EvtStream, streams.From{Headers: true}, func(m jetstream.Msg) error {
+		if m.Headers().Get(streams.HeaderRouted) == streams.RoutedHub {
+			marked++
+		}
+		return nil
+	})
+	if err != nil || marked < n {
+		t.Errorf("EVT has %d events to route, want %d (%v)", marked, n, err)
+	}
 	out := vestnik(s, "status")
 	for _, text := range []string{"router", "sink", "not running", "Not routed", "Rules", "problem"} {
 		if strings.Contains(out, text) {

@@ -17,7 +17,12 @@ func (s *session) retain(ctx context.Context, purgeDelivered bool, last uint64) 
 	if err != nil {
 		return err
 	}
-	n, err := purge(ctx, s.events, "", min(upto, s.before.position+1))
+	hub, err := streams.KeepForHub(ctx, s.js, s.events.CachedInfo())
+	if err != nil { // without the right to read it nothing goes: what is not forwarded might
+		s.opts.Log.Warn().Err(err).Msg("nothing is removed from EVENTS: how far it is forwarded to the hub is not known")
+		hub = 0
+	}
+	n, err := purge(ctx, s.events, "", min(upto, s.before.position+1, hub))
 	if err != nil {
 		return err
 	}
@@ -31,6 +36,9 @@ func (s *session) retain(ctx context.Context, purgeDelivered bool, last uint64) 
 // eventsLimit is the first message of EVENTS to keep, by age and size.
 func (s *session) eventsLimit(ctx context.Context, purgeDelivered bool) (uint64, error) {
 	if purgeDelivered {
+		if _, err := s.events.Info(ctx); err != nil { // what is kept for the hub looks at it
+			return 0, fmt.Errorf("look up EVENTS: %w", err)
+		}
 		return s.before.position + 1, nil
 	}
 	now := s.opts.Now()
