@@ -22,6 +22,9 @@ import (
 // Sink runs the program of one sink until ctx ends.
 func Sink(name string) cli.Program {
 	return func(ctx context.Context, cfg *config.Config, log zerolog.Logger, r *cli.Renewal) error {
+		if err := cfg.RoutedHere(); err != nil {
+			return err
+		}
 		board, stop := serveHealth(ctx, cfg, log, SinkProgram(name), SinkProgram(name))
 		defer stop()
 		return runSink(ctx, cfg, log, name, place{connect: remote(cfg, log), renewal: r, api: cfg.NATS.APIPrefix, board: board})
