@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 	"unicode/utf16"
@@ -194,12 +195,79 @@ func ParseJSON(data []byte) (*Event, error) {
 	return e, p.end()
 }
 
+// ParseWhole reads one event in CloudEvents structured JSON, and refuses what the event
+// would lose: members that we do not know, values that are no strings, another type, source
+// or data type than ours, a member that stands there twice. AppendJSON of the event says
+// all that was there.
+func ParseWhole(data []byte) (*Event, error) {
+	p := &parser{b: data, whole: &whole{}}
+	e, err := p.event()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.end(); err != nil {
+		return nil, err
+	}
+	return e, p.whole.lost(e)
+}
+
+// whole is what a reader that loses nothing has seen of an event.
+type whole struct {
+	members []string
+	source  string
+}
+
+// take judges a member.
+func (w *whole) take(name, value string) error {
+	if slices.Contains(w.members, name) {
+		return fmt.Errorf("member %q stands there twice", name)
+	}
+	w.members = append(w.members, name)
+	switch name {
+	case "id", "time", "severity", "device", "terminal", "signature", "rule", "lane", "replay", "specversion", "data", "data_base64":
+	case "source":
+		w.source = value
+	case "type":
+		return want(name, value, Type)
+	case "datacontenttype":
+		return want(name, value, XMLType)
+	default:
+		return fmt.Errorf("member %q is none of ours, and would be lost", name)
+	}
+	return nil
+}
+
+func want(name, value, want string) error {
+	if value != want {
+		return fmt.Errorf("%s %q, want %q", name, value, want)
+	}
+	return nil
+}
+
+// lost tells what is missing or would not come out again.
+func (w *whole) lost(e *Event) error {
+	for _, name := range []string{"specversion", "type", "source", "time", "terminal", "severity", "device", "signature"} {
+		if !slices.Contains(w.members, name) {
+			return fmt.Errorf("member %q is missing", name)
+		}
+	}
+	data, encoded := slices.Contains(w.members, "data"), slices.Contains(w.members, "data_base64")
+	switch {
+	case data == encoded:
+		return errors.New("want either data or data_base64")
+	case encoded && utf8.Valid(e.Raw):
+		return errors.New("data_base64 holds a text: want data")
+	}
+	return want("source", w.source, Source(e.Terminal))
+}
+
 // parser reads the JSON that AppendBatch writes and what the CloudEvents JSON
 // format allows beside it: an event is one flat object. encoding/json takes
 // five times as long, on a path that every event goes twice.
 type parser struct {
-	b []byte
-	i int
+	b     []byte
+	i     int
+	whole *whole // nil = what is unknown is left out
 }
 
 func (p *parser) fail(what string) error {
@@ -257,11 +325,19 @@ func (p *parser) member(e *Event) error {
 	}
 	p.blank()
 	if p.i < len(p.b) && p.b[p.i] != '"' {
+		if p.whole != nil {
+			return p.fail(fmt.Sprintf("member %q is not a string, and would be lost", name))
+		}
 		return p.scalar()
 	}
 	value, err := p.str()
 	if err != nil {
 		return err
+	}
+	if p.whole != nil {
+		if err := p.whole.take(string(name), string(value)); err != nil {
+			return err
+		}
 	}
 	switch string(name) {
 	case "data":
