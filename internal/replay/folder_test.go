@@ -132,8 +132,10 @@ func TestFolderIsWhatTheServerSays(t *testing.T) {
 	t.Parallel()
 	const n = 600
 	for name, change := range map[string]func(context.Context, jetstream.Stream) error{
-		"whole":         func(context.Context, jetstream.Stream) error { return nil },
-		"front removed": func(ctx context.Context, s jetstream.Stream) error { return s.Purge(ctx, jetstream.WithPurgeSequence(333)) },
+		"whole": func(context.Context, jetstream.Stream) error { return nil },
+		"front removed": func(ctx context.Context, s jetstream.Stream) error {
+			return s.Purge(ctx, jetstream.WithPurgeSequence(333))
+		},
 		"messages deleted": func(ctx context.Context, s jetstream.Stream) error {
 			for _, seq := range []uint64{1, 2, 100, 101, 250, n - 1, n} {
 				if err := s.DeleteMsg(ctx, seq); err != nil {
