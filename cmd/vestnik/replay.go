@@ -312,4 +312,6 @@ func eventsText(n int) string {
 }
 
 // newRun is the id that marks the events of a replay.
-func newRun(now time.Time) string { return now.UTC().Format("20060102T150405Z") + "-" + nats.NewInbox()[len("_INBOX."):][:8] }
+func newRun(now time.Time) string {
+	return now.UTC().Format("20060102T150405Z") + "-" + nats.NewInbox()[len("_INBOX."):][:8]
+}

@@ -19,12 +19,16 @@ func sample(i int, message string, at time.Time) *event.Event {
 	return &event.Event{ID: event.NewID(at), Terminal: "00000040", Signature: "URAL", Severity: "normal", Device: "CDM", Time: at, Raw: []byte(raw)}
 }
 
+func header(e *event.Event, subject string, data []byte) *nats.Msg {
+	m := nats.NewMsg(subject)
+	m.Data = data
+	e.SetHeader(event.Header(m.Header))
+	return m
+}
+
 func publish(t testing.TB, js jetstream.JetStream, subject string, e *event.Event) {
 	t.Helper()
-	m := nats.NewMsg(subject)
-	m.Data = e.Raw
-	e.SetHeader(event.Header(m.Header))
-	if _, err := js.PublishMsg(t.Context(), m); err != nil {
+	if _, err := js.PublishMsg(t.Context(), header(e, subject, e.Raw)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -36,5 +40,16 @@ func publishPacked(t testing.TB, js jetstream.JetStream, events ...*event.Event)
 	m.Data = event.AppendBatch(nil, events)
 	if _, err := js.PublishMsg(t.Context(), m); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// makeEvents makes EVENTS with blocks as small as they get, 32 kB: the server chooses by the
+// limit that a stream has at first.
+func makeEvents(t testing.TB, js jetstream.JetStream) {
+	t.Helper()
+	for _, limit := range []int64{120_000, 16 << 20} {
+		if _, err := js.CreateOrUpdateStream(t.Context(), streams.EventsConfig(limit)); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
