@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -70,6 +71,9 @@ type Publisher struct {
 
 // inFlight is how many events may wait for a stream's acknowledgement.
 const inFlight = 256
+
+// flushLimit is how long a server may take to read what was published.
+const flushLimit = 30 * time.Second
 
 // NewPublisher publishes on nc, whose handler of errors it sets. run is the id of the replay.
 func NewPublisher(nc *nats.Conn, js jetstream.JetStream, to Subject, run string) *Publisher {
@@ -144,6 +148,8 @@ func (p *Publisher) send(ctx context.Context, m *nats.Msg) error {
 }
 
 func (p *Publisher) flush(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, flushLimit)
+	defer cancel()
 	if err := p.nc.FlushWithContext(ctx); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}

@@ -94,7 +94,7 @@ func (w *csv) Write(r Record) error {
 	}
 	w.line = append(w.line, ',')
 	if err != nil { // no event of ours: its data as it is
-		w.line = appendCell(w.line, harmless(string(r.Raw)))
+		w.line = appendCell(w.line, harmless(strings.ToValidUTF8(string(r.Raw), "\ufffd")))
 	} else {
 		w.line = appendCell(w.line, string(AppendAttributes(nil, attrs)))
 	}
