@@ -19,6 +19,7 @@ import (
 	"vestnik/internal/event"
 	"vestnik/internal/replay"
 	"vestnik/internal/sink"
+	"vestnik/streams"
 )
 
 // outlet is where replayed events go.
@@ -158,7 +159,10 @@ type bank struct {
 	backoff sink.Backoff
 }
 
+// Deliver hands an event over. What the router has not seen has the normal lane, which
+// ПроКСИМА is always told.
 func (b bank) Deliver(ctx context.Context, e event.Event, attempt int) error {
+	e.Lane = cmp.Or(e.Lane, streams.Normal)
 	return b.Sink.Deliver(ctx, sink.Delivery{Event: e, Sink: b.name, Rule: e.Rule, Lane: e.Lane, Attempt: attempt})
 }
 

@@ -11,9 +11,8 @@ import (
 
 // Blocks is a stream's folder that no server has open (package scrub).
 type Blocks interface {
-	// Each hands out the messages stored from since on and before until, and may hand out
-	// others; zero times are open ends.
-	Each(ctx context.Context, since, until time.Time, f func(streams.Stored) error) error
+	// Each hands out the messages stored from since on, zero = all, and may hand out others.
+	Each(ctx context.Context, since time.Time, f func(streams.Stored) error) error
 }
 
 // Folder is the source that a copied store is.
@@ -29,9 +28,9 @@ func (s Folder) Read(ctx context.Context, q Query, follow bool, f func(Record) e
 	if follow {
 		return errFolderFollowed
 	}
-	since, until := stored(s.Name, q)
+	since, _ := stored(s.Name, q)
 	e := newEnds(s.Name, q)
-	err := s.Blocks.Each(ctx, since, until, func(m streams.Stored) error {
+	err := s.Blocks.Each(ctx, since, func(m streams.Stored) error {
 		list, err := event.Parse(m.Header, m.Data)
 		if err != nil {
 			return nil //nolint:nilerr // no event of ours

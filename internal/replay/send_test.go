@@ -219,7 +219,9 @@ func TestDeliver(t *testing.T) {
 				}
 				return nil
 			})
-			d := &replay.Delivery{Target: target, Tell: func(e *event.Event, attempt int, err error) { told = append(told, fmt.Sprintf("%s %d %v", e.ID, attempt, err)) }}
+			d := &replay.Delivery{Target: target, Tell: func(e *event.Event, attempt int, err error) {
+				told = append(told, fmt.Sprintf("%s %d %v", e.ID, attempt, err))
+			}}
 			d.Start(t.Context(), 1)
 			err := deliver(d, load(1, 3))
 			want := []*replay.Tally{{Terminal: "00000000", Delivered: 2, Refused: 1, Attempts: 3}}

@@ -96,15 +96,15 @@ type reader struct {
 
 func (r *reader) message(m jetstream.Msg) error {
 	seq := streams.Seq(m)
-	if seq > r.window.Last && r.bounded() {
-		return streams.ErrEnough
-	}
 	if r.Progress != nil {
 		r.Progress(seq-r.window.First, r.window.Last-r.window.First+1)
 	}
 	list, err := event.Parse(event.Header(m.Headers()), m.Data())
 	if err != nil {
 		return nil //nolint:nilerr // no event of ours
+	}
+	if seq > r.window.Last && r.passed(list) {
+		return streams.ErrEnough
 	}
 	meta, err := m.Metadata()
 	if err != nil {
@@ -113,9 +113,11 @@ func (r *reader) message(m jetstream.Msg) error {
 	return hand(list, Record{Edge: edgeOf(m.Subject()), Stream: r.Name, Seq: seq, Stored: meta.Timestamp}, r.ends, r.f)
 }
 
-// bounded: what comes behind the window's end was stored after the reading began, or is not
-// wanted.
-func (r *reader) bounded() bool { return r.Name == streams.Events && !r.ends.to.IsZero() }
+// passed tells whether the events of a message behind the window's end are behind it in
+// EVENTS by their receipt, too: so are all after them.
+func (r *reader) passed(list []*event.Event) bool {
+	return r.Name == streams.Events && !r.ends.to.IsZero() && !slices.ContainsFunc(list, func(e *event.Event) bool { return e.Received().Before(r.ends.to) })
+}
 
 // hand hands a message's events to f.
 func hand(list []*event.Event, at Record, e *ends, f func(Record) error) error {

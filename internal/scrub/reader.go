@@ -63,11 +63,10 @@ type Hole struct {
 func (r *Report) Bad() bool { return len(r.Holes) > 0 || len(r.Lost) > 0 }
 
 type blockInfo struct {
-	index       uint32
-	path        string
-	size        int64
-	first, last time.Time // of its messages, in time
-	any         bool
+	index uint32
+	path  string
+	size  int64
+	last  time.Time // when the last of its messages, in time, was stored; zero = it has none
 }
 
 // Name is ACCOUNT/STREAM.
@@ -160,12 +159,12 @@ func (r *Reader) msgsFolder() string {
 
 // Each hands out the messages in their order, as Blocks of package replay wants it. Damage
 // does not end it: see Damage.
-func (r *Reader) Each(ctx context.Context, since, until time.Time, f func(streams.Stored) error) error {
+func (r *Reader) Each(ctx context.Context, since time.Time, f func(streams.Stored) error) error {
 	if err := r.look(ctx); err != nil {
 		return err
 	}
 	for _, b := range r.blocks {
-		if !b.has(since, until) {
+		if b.last.Before(since) { // what has no message, too
 			r.progress(b.size)
 			continue
 		}
@@ -184,11 +183,6 @@ func (r *Reader) Each(ctx context.Context, since, until time.Time, f func(stream
 		}
 	}
 	return nil
-}
-
-// has tells whether a block may have messages stored in the window.
-func (b blockInfo) has(since, until time.Time) bool {
-	return b.any && (since.IsZero() || !b.last.Before(since)) && (until.IsZero() || b.first.Before(until))
 }
 
 // look reads everything once, for what was removed is written down behind it, and says what
@@ -247,7 +241,9 @@ func (l *looking) record(_ int, rec record, raw []byte) error {
 		return nil
 	}
 	if !rec.dead {
-		l.block.take(time.Unix(0, int64(le.Uint64(raw[12:]))))
+		if at := time.Unix(0, int64(le.Uint64(raw[12:]))); at.After(l.block.last) {
+			l.block.last = at
+		}
 	}
 	for ; l.open > 0; l.open-- {
 		l.Damage.Holes[len(l.Damage.Holes)-l.open].Range.To = rec.seq - 1
@@ -257,16 +253,6 @@ func (l *looking) record(_ int, rec record, raw []byte) error {
 	}
 	l.at, l.begun = max(l.at, rec.seq), true
 	return nil
-}
-
-func (b *blockInfo) take(at time.Time) {
-	if !b.any || at.Before(b.first) {
-		b.first = at
-	}
-	if !b.any || at.After(b.last) {
-		b.last = at
-	}
-	b.any = true
 }
 
 // hole notes one; at the stream's end it is a record that was being written.
