@@ -61,6 +61,7 @@ func (f *replayFlags) printing(out io.Writer) (outlet, error) {
 		return p, nil
 	}
 	var err error
+	f.query.Lines = f.output == "jsonl"
 	p.form, err = replay.NewWriter(f.output, p.buf, f.marks)
 	return p, err
 }

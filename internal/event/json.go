@@ -100,11 +100,11 @@ func (e *Event) set(name, value string) error {
 	case "id":
 		e.ID = value
 	case "time":
-		t, err := time.Parse(time.RFC3339, value)
+		t, err := parseTime(value)
 		if err != nil {
 			return fmt.Errorf("time %q: %w", value, err)
 		}
-		e.Time = t.UTC()
+		e.Time = t
 	case "severity":
 		e.Severity = value
 	case "device":
@@ -125,6 +125,16 @@ func (e *Event) set(name, value string) error {
 		}
 	}
 	return nil
+}
+
+// parseTime reads RFC 3339, most of it by the way that takes the shortest time.
+func parseTime(value string) (time.Time, error) {
+	var t time.Time
+	if err := t.UnmarshalText([]byte(value)); err == nil {
+		return t.UTC(), nil
+	}
+	t, err := time.Parse(time.RFC3339, value)
+	return t.UTC(), err
 }
 
 const hex = "0123456789abcdef"
@@ -176,6 +186,7 @@ func ParseBatch(data []byte) ([]*Event, error) {
 			return nil, fmt.Errorf("event %d: %w", len(events), err)
 		}
 		events = append(events, e)
+		p.last = e
 		if p.eat(']') {
 			return events, p.end()
 		}
@@ -268,6 +279,7 @@ type parser struct {
 	b     []byte
 	i     int
 	whole *whole // nil = what is unknown is left out
+	last  *Event // the one before, nil = none: its texts are shared
 }
 
 func (p *parser) fail(what string) error {
@@ -346,10 +358,37 @@ func (p *parser) member(e *Event) error {
 		if e.Raw, err = base64.StdEncoding.AppendDecode(nil, value); err != nil {
 			return fmt.Errorf("data_base64: %w", err)
 		}
+	case "type", "source", "datacontenttype": // for others
+	case "severity":
+		e.Severity = p.shared(value, func(e *Event) string { return e.Severity })
+	case "device":
+		e.Device = p.shared(value, func(e *Event) string { return e.Device })
+	case "terminal":
+		e.Terminal = p.shared(value, func(e *Event) string { return e.Terminal })
+	case "signature":
+		e.Signature = p.shared(value, func(e *Event) string { return e.Signature })
 	default:
 		return e.set(string(name), string(value))
 	}
 	return nil
+}
+
+// shared is value, as the event before has it if it has the same.
+func (p *parser) shared(value []byte, of func(*Event) string) string {
+	if p.last != nil {
+		if s := of(p.last); s == string(value) {
+			return s
+		}
+	}
+	switch string(value) {
+	case "normal":
+		return "normal"
+	case "warning":
+		return "warning"
+	case "critical":
+		return "critical"
+	}
+	return string(value)
 }
 
 // scalar skips a number, true, false or null: no attribute that we read is one.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"vestnik/internal/event"
 	"vestnik/streams"
 )
 
@@ -29,9 +28,9 @@ func (s Folder) Read(ctx context.Context, q Query, follow bool, f func(Record) e
 		return errFolderFollowed
 	}
 	since, _ := stored(s.Name, q)
-	e := newEnds(s.Name, q)
+	e, lines := newEnds(s.Name, q), q.takesLines()
 	err := s.Blocks.Each(ctx, since, func(m streams.Stored) error {
-		list, err := event.Parse(m.Header, m.Data)
+		list, err := parse(m.Header, m.Data, lines)
 		if err != nil {
 			return nil //nolint:nilerr // no event of ours
 		}

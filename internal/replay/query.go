@@ -20,11 +20,15 @@ type Query struct {
 	Severities []string
 	Text       string // in a value of an attribute, in any case
 	Attrs      bool   // Record.Attrs are wanted
+	Lines      bool   // only the Writer of jsonl sees the records: Raw may be left out, where it has the line as it is stored
 	Whole      bool   // the stream is read from end to end, whatever its clock says of From and To
 
 	// Only is asked last about an event that is wanted by all else, nil = by nobody.
 	Only func(*event.Event) bool
 }
+
+// takesLines: nobody asks for what a line leaves out.
+func (q Query) takesLines() bool { return q.Lines && q.Text == "" && !q.Attrs && q.Only == nil }
 
 // matcher is a query that is ready to judge.
 type matcher struct {

@@ -20,6 +20,8 @@ type Record struct {
 	Seq          uint64    // of the message there; a file's line
 	Index        int       // in the message
 	Stored       time.Time // when the stream stored it; zero = not known, as in a file
+
+	line []byte // the event as AppendJSON has it, without Raw then; nil = it is to be made (Query.Lines)
 }
 
 // At is when the event was received; where its id does not tell, when it was stored, or

@@ -59,7 +59,7 @@ func (s Stream) Read(ctx context.Context, q Query, follow bool, f func(Record) e
 	if err != nil {
 		return err
 	}
-	r := reader{Stream: s, window: w, f: f, ends: newEnds(s.Name, q)}
+	r := reader{Stream: s, window: w, f: f, ends: newEnds(s.Name, q), lines: q.takesLines()}
 	from := streams.From{Seq: w.First, Subjects: subjects(s.Name, q)}
 	if from.Ahead, err = s.ahead(ctx); err != nil {
 		return err
@@ -91,7 +91,7 @@ type reader struct {
 	window streams.Span
 	f      func(Record) error
 	ends   *ends
-	failed error
+	lines  bool // lines will do
 }
 
 func (r *reader) message(m jetstream.Msg) error {
@@ -99,31 +99,43 @@ func (r *reader) message(m jetstream.Msg) error {
 	if r.Progress != nil {
 		r.Progress(seq-r.window.First, r.window.Last-r.window.First+1)
 	}
-	list, err := event.Parse(event.Header(m.Headers()), m.Data())
+	list, err := parse(event.Header(m.Headers()), m.Data(), r.lines)
 	if err != nil {
 		return nil //nolint:nilerr // no event of ours
 	}
 	if seq > r.window.Last && r.passed(list) {
 		return streams.ErrEnough
 	}
-	meta, err := m.Metadata()
-	if err != nil {
-		return err
+	return hand(list, Record{Edge: edgeOf(m.Subject()), Stream: r.Name, Seq: seq, Stored: streams.StoredAt(m)}, r.ends, r.f)
+}
+
+// parse reads the events of a message.
+func parse(h event.Header, data []byte, lines bool) ([]event.Line, error) {
+	if lines && event.IsBatch(h) {
+		return event.ParseLines(data)
 	}
-	return hand(list, Record{Edge: edgeOf(m.Subject()), Stream: r.Name, Seq: seq, Stored: meta.Timestamp}, r.ends, r.f)
+	events, err := event.Parse(h, data)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]event.Line, len(events))
+	for i, e := range events {
+		list[i].Event = e
+	}
+	return list, nil
 }
 
 // passed tells whether the events of a message behind the window's end are behind it in
 // EVENTS by their receipt, too: so are all after them.
-func (r *reader) passed(list []*event.Event) bool {
-	return r.Name == streams.Events && !r.ends.to.IsZero() && !slices.ContainsFunc(list, func(e *event.Event) bool { return e.Received().Before(r.ends.to) })
+func (r *reader) passed(list []event.Line) bool {
+	return r.Name == streams.Events && !r.ends.to.IsZero() && !slices.ContainsFunc(list, func(l event.Line) bool { return l.Event.Received().Before(r.ends.to) })
 }
 
 // hand hands a message's events to f.
-func hand(list []*event.Event, at Record, e *ends, f func(Record) error) error {
-	for i, ev := range list {
+func hand(list []event.Line, at Record, e *ends, f func(Record) error) error {
+	for i, l := range list {
 		r := at
-		r.Event, r.Index = ev, i
+		r.Event, r.Index, r.line = l.Event, i, l.Text
 		if e.all(&r) {
 			return streams.ErrEnough
 		}

@@ -53,6 +53,11 @@ type jsonl struct {
 }
 
 func (w *jsonl) Write(r Record) error {
+	if r.line != nil {
+		w.line = append(append(w.line[:0], r.line...), '\n')
+		_, err := w.out.Write(w.line)
+		return err
+	}
 	e := r.Event
 	if e.Replay != "" && !w.marks {
 		own := *e
