@@ -615,3 +615,28 @@ func TestReplayWithoutRouter(t *testing.T) {
 		}
 	}
 }
+
+// Words for days, by the local clock.
+func TestPointInTimeDays(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 1, 0, 30, 0, 0, time.Local)
+	for s, want := range map[string][2]string{
+		"today": {"2026-11-01", "2026-11-02"}, "yesterday": {"2026-10-31", "2026-11-01"}, "2026-02-28": {"2026-02-28", "2026-03-01"},
+	} {
+		for i, end := range []bool{false, true} {
+			at, err := pointInTime("--since", s, now, end)
+			if err != nil || !at.Equal(mustDay(t, want[i])) {
+				t.Errorf("%s, end %v: %s %v", s, end, at, err)
+			}
+		}
+	}
+}
+
+func mustDay(t testing.TB, s string) time.Time {
+	t.Helper()
+	day, err := time.ParseInLocation(time.DateOnly, s, time.Local)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return day
+}
