@@ -60,11 +60,13 @@ func (s *store) fill(n int) {
 	makeEvents(s.t, s.js)
 	for i := range n {
 		if i%3 == 2 {
-			publishPacked(s.t, s.js, sample(i, "Пачка", base.Add(time.Duration(i)*time.Second)), sample(i, "вторая", base.Add(time.Duration(i)*time.Second)))
+			later(s.t, s.js, packed(sample(i, "Пачка", base.Add(time.Duration(i)*time.Second)), sample(i, "вторая", base.Add(time.Duration(i)*time.Second))))
 			continue
 		}
-		publish(s.t, s.js, streams.In("40", "URAL"), sample(i, "Замятие купюры", base.Add(time.Duration(i)*time.Second)))
+		e := sample(i, "Замятие купюры", base.Add(time.Duration(i)*time.Second))
+		later(s.t, s.js, header(e, streams.In("40", "URAL"), e.Raw))
 	}
+	stored(s.t, s.js)
 }
 
 // read collects what a source has as lines.

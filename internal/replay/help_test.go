@@ -33,16 +33,6 @@ func publish(t testing.TB, js jetstream.JetStream, subject string, e *event.Even
 	}
 }
 
-func publishPacked(t testing.TB, js jetstream.JetStream, events ...*event.Event) {
-	t.Helper()
-	m := nats.NewMsg(streams.InBatch)
-	m.Header = nats.Header(event.BatchHeader())
-	m.Data = event.AppendBatch(nil, events)
-	if _, err := js.PublishMsg(t.Context(), m); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // makeEvents makes EVENTS with blocks as small as they get, 32 kB: the server chooses by the
 // limit that a stream has at first.
 func makeEvents(t testing.TB, js jetstream.JetStream) {
@@ -52,4 +42,31 @@ func makeEvents(t testing.TB, js jetstream.JetStream) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// later publishes without waiting for each acknowledgement; stored waits for all.
+func later(t testing.TB, js jetstream.JetStream, m *nats.Msg) {
+	t.Helper()
+	if _, err := js.PublishMsgAsync(m); err != nil {
+		t.Fatal(err)
+	}
+	if js.PublishAsyncPending() > 1000 {
+		stored(t, js)
+	}
+}
+
+func stored(t testing.TB, js jetstream.JetStream) {
+	t.Helper()
+	select {
+	case <-js.PublishAsyncComplete():
+	case <-time.After(10 * time.Second):
+		t.Fatal("not stored")
+	}
+}
+
+func packed(events ...*event.Event) *nats.Msg {
+	m := nats.NewMsg(streams.InBatch)
+	m.Header = nats.Header(event.BatchHeader())
+	m.Data = event.AppendBatch(nil, events)
+	return m
 }

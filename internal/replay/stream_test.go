@@ -104,11 +104,12 @@ func TestWindowsAndClocks(t *testing.T) {
 				if i%3 == 0 {
 					more := sample(i, "второе", clock(i))
 					all = append(all, more)
-					publishPacked(t, s.js, e, more)
+					later(t, s.js, packed(e, more))
 					continue
 				}
-				publish(t, s.js, streams.In("40", "URAL"), e)
+				later(t, s.js, header(e, streams.In("40", "URAL"), e.Raw))
 			}
+			stored(t, s.js)
 			s.close()
 			restamp(t, s.dir, func(seq uint64) time.Time { return clock(int(seq - 1)).Add(3 * time.Millisecond) })
 			folder, _ := folderOf(t, s.dir)
@@ -152,13 +153,9 @@ func TestWindowReadsLittle(t *testing.T) {
 	at := func(i int) time.Time { return base.Add(time.Duration(i) * time.Minute) }
 	for i := range n {
 		e := sample(i, "x", at(i))
-		if _, err := s.js.PublishMsgAsync(header(e, streams.In("40", "URAL"), e.Raw)); err != nil {
-			t.Fatal(err)
-		}
-		if i%1000 == 999 {
-			<-s.js.PublishAsyncComplete()
-		}
+		later(t, s.js, header(e, streams.In("40", "URAL"), e.Raw))
 	}
+	stored(t, s.js)
 	s.close()
 	restamp(t, s.dir, func(seq uint64) time.Time { return at(int(seq - 1)) })
 	s = openStore(t, s.dir)
