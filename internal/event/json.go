@@ -145,15 +145,13 @@ func AppendString(dst []byte, s string) []byte { return appendString(dst, s) }
 
 func appendString[T string | []byte](dst []byte, s T) []byte {
 	dst = append(dst, '"')
-	from := 0
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if c >= 0x20 && c != '"' && c != '\\' {
-			continue
+	for {
+		n := plain(s)
+		dst = append(dst, s[:n]...)
+		if n == len(s) {
+			return append(dst, '"')
 		}
-		dst = append(dst, s[from:i]...)
-		from = i + 1
-		switch c {
+		switch c := s[n]; c {
 		case '"', '\\':
 			dst = append(dst, '\\', c)
 		case '\n':
@@ -165,9 +163,8 @@ func appendString[T string | []byte](dst []byte, s T) []byte {
 		default:
 			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 		}
+		s = s[n+1:]
 	}
-	dst = append(dst, s[from:]...)
-	return append(dst, '"')
 }
 
 // ParseBatch reads a CloudEvents JSON batch. Events have no Attrs.
@@ -279,6 +276,7 @@ type parser struct {
 	b     []byte
 	i     int
 	whole *whole // nil = what is unknown is left out
+	spare []Event
 	last  *Event // the one before, nil = none: its texts are shared
 }
 
@@ -413,6 +411,9 @@ func (p *parser) str() ([]byte, error) {
 	}
 	from := p.i
 	for ; p.i < len(p.b); p.i++ {
+		if p.i += plain(p.b[p.i:]); p.i == len(p.b) {
+			break
+		}
 		switch p.b[p.i] {
 		case '"':
 			p.i++
@@ -440,9 +441,7 @@ func (p *parser) escaped(from int) ([]byte, error) {
 			}
 		default:
 			run := p.i - 1
-			for p.i < len(p.b) && p.b[p.i] != '"' && p.b[p.i] != '\\' {
-				p.i++
-			}
+			p.i += plain(p.b[p.i:])
 			out = append(out, p.b[run:p.i]...)
 		}
 	}

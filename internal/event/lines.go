@@ -20,10 +20,11 @@ func ParseLines(data []byte) ([]Line, error) {
 	if !p.eat('[') {
 		return nil, p.fail("want an array of events")
 	}
-	var lines []Line
 	if p.eat(']') {
-		return lines, p.end()
+		return nil, p.end()
 	}
+	lines := make([]Line, 0, len(data)/usual+1)
+	p.spare = make([]Event, cap(lines))
 	for {
 		p.blank()
 		from := p.i
@@ -49,6 +50,19 @@ func ParseLines(data []byte) ([]Line, error) {
 	}
 }
 
+// usual is about how long an event's text is.
+const usual = 512
+
+// fresh is an event of those that were made together.
+func (p *parser) fresh() *Event {
+	if len(p.spare) == 0 {
+		return new(Event)
+	}
+	e := &p.spare[0]
+	p.spare = p.spare[1:]
+	return e
+}
+
 // exact reads an event that stands as AppendJSON writes it, but for its data; nil if it does
 // not.
 func (p *parser) exact() *Event {
@@ -65,7 +79,8 @@ func (p *parser) exact() *Event {
 	if !p.lit(`,"data":"`) || !p.canonical() || !p.lit(`}`) || len(values[0]) == 0 || !bytes.Equal(source, values[4]) || !exactTime(values[1]) {
 		return nil
 	}
-	e := &Event{ID: string(values[0])}
+	e := p.fresh()
+	e.ID = string(values[0])
 	if e.Time.UnmarshalText(values[1]) != nil {
 		return nil
 	}
@@ -93,35 +108,33 @@ func (p *parser) between(s string) ([]byte, bool) {
 		return nil, false
 	}
 	from := p.i
-	for ; p.i < len(p.b); p.i++ {
-		switch c := p.b[p.i]; {
-		case c == '"':
-			p.i++
-			return p.b[from : p.i-1], true
-		case c < ' ' || c == '\\':
-			return nil, false
-		}
+	if p.i += plain(p.b[p.i:]); p.i == len(p.b) || p.b[p.i] != '"' {
+		return nil, false
 	}
-	return nil, false
+	p.i++
+	return p.b[from : p.i-1], true
 }
 
 // canonical goes to behind the end of a string that stands as AppendString writes it.
 func (p *parser) canonical() bool {
 	from := p.i
-	for ; p.i < len(p.b); p.i++ {
-		switch c := p.b[p.i]; {
-		case c == '"':
+	for {
+		if p.i += plain(p.b[p.i:]); p.i == len(p.b) {
+			return false
+		}
+		switch p.b[p.i] {
+		case '"':
 			p.i++
 			return utf8.Valid(p.b[from : p.i-1])
-		case c < ' ':
-			return false
-		case c == '\\':
+		case '\\':
 			if p.i++; !p.canonicalEscape() {
 				return false
 			}
+			p.i++
+		default:
+			return false
 		}
 	}
-	return false
 }
 
 // canonicalEscape judges the escape whose letter is at p.i, and goes to its last byte.

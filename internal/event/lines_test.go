@@ -83,3 +83,17 @@ func BenchmarkLines(b *testing.B) {
 		}
 	}
 }
+
+func TestPlain(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		b := rapid.SliceOf(rapid.OneOf(rapid.Byte(), rapid.SampledFrom([]byte("\"\\ !#[]\x1f\x7f\x80я")))).Draw(t, "b")
+		want := 0
+		for want < len(b) && b[want] >= ' ' && b[want] != '"' && b[want] != '\\' {
+			want++
+		}
+		if got := plain(b); got != want || plain(string(b)) != want {
+			t.Fatalf("%q: %d, want %d", b, got, want)
+		}
+	})
+}
