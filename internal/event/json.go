@@ -276,7 +276,7 @@ type parser struct {
 	b     []byte
 	i     int
 	whole *whole // nil = what is unknown is left out
-	spare []Event
+	spare *Event // to be written over, nil = none
 	last  *Event // the one before, nil = none: its texts are shared
 }
 

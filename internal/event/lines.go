@@ -14,18 +14,21 @@ type Line struct {
 
 // ParseLines reads a CloudEvents JSON batch for who writes its events as JSON again. Where
 // an event stands as AppendBatch writes it without rule, lane and replay, its text is taken
-// as it is: that takes a quarter of the time.
-func ParseLines(data []byte) ([]Line, error) {
+// as it is: that takes half of the time. used are the lines of a batch that is done with,
+// whose events are written over, or nil.
+func ParseLines(data []byte, used []Line) ([]Line, error) {
 	p := &parser{b: data}
+	lines := used[:0]
 	if !p.eat('[') {
 		return nil, p.fail("want an array of events")
 	}
 	if p.eat(']') {
-		return nil, p.end()
+		return lines, p.end()
 	}
-	lines := make([]Line, 0, len(data)/usual+1)
-	p.spare = make([]Event, cap(lines))
 	for {
+		if p.spare = nil; len(lines) < len(used) {
+			p.spare = used[len(lines)].Event
+		}
 		p.blank()
 		from := p.i
 		line := Line{}
@@ -50,17 +53,13 @@ func ParseLines(data []byte) ([]Line, error) {
 	}
 }
 
-// usual is about how long an event's text is.
-const usual = 512
-
-// fresh is an event of those that were made together.
+// fresh is an empty event.
 func (p *parser) fresh() *Event {
-	if len(p.spare) == 0 {
+	if p.spare == nil {
 		return new(Event)
 	}
-	e := &p.spare[0]
-	p.spare = p.spare[1:]
-	return e
+	*p.spare = Event{}
+	return p.spare
 }
 
 // exact reads an event that stands as AppendJSON writes it, but for its data; nil if it does

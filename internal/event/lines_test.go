@@ -14,7 +14,8 @@ func checkLines(t interface {
 	Fatal(args ...any)
 	Fatalf(format string, args ...any)
 }, batch []byte) (exact int) {
-	lines, err := ParseLines(batch)
+	used, _ := ParseLines(AppendBatch(nil, []*Event{sample(), sample(), sample()}), nil)
+	lines, err := ParseLines(batch, used)
 	events, err2 := ParseBatch(batch)
 	if (err == nil) != (err2 == nil) {
 		t.Fatalf("lines: %v, events: %v in %q", err, err2, batch)
@@ -76,9 +77,11 @@ func BenchmarkLines(b *testing.B) {
 		events = append(events, sample())
 	}
 	batch := AppendBatch(nil, events)
+	var lines []Line
+	var err error
 	b.ReportAllocs()
 	for b.Loop() {
-		if lines, err := ParseLines(batch); err != nil || lines[63].Text == nil {
+		if lines, err = ParseLines(batch, lines); err != nil || lines[63].Text == nil {
 			b.Fatal(err)
 		}
 	}

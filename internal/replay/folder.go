@@ -28,9 +28,9 @@ func (s Folder) Read(ctx context.Context, q Query, follow bool, f func(Record) e
 		return errFolderFollowed
 	}
 	since, _ := stored(s.Name, q)
-	e, lines := newEnds(s.Name, q), q.takesLines()
+	e, p := newEnds(s.Name, q), parser{lines: q.takesLines()}
 	err := s.Blocks.Each(ctx, since, func(m streams.Stored) error {
-		list, err := parse(m.Header, m.Data, lines)
+		list, err := p.parse(m.Header, m.Data)
 		if err != nil {
 			return nil //nolint:nilerr // no event of ours
 		}

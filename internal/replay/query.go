@@ -20,7 +20,7 @@ type Query struct {
 	Severities []string
 	Text       string // in a value of an attribute, in any case
 	Attrs      bool   // Record.Attrs are wanted
-	Lines      bool   // only the Writer of jsonl sees the records: Raw may be left out, where it has the line as it is stored
+	Lines      bool   // only the Writer of jsonl sees the records: they are good until f returns, and may have the line as it is stored instead of Raw
 	Whole      bool   // the stream is read from end to end, whatever its clock says of From and To
 
 	// Only is asked last about an event that is wanted by all else, nil = by nobody.

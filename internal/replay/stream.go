@@ -59,7 +59,7 @@ func (s Stream) Read(ctx context.Context, q Query, follow bool, f func(Record) e
 	if err != nil {
 		return err
 	}
-	r := reader{Stream: s, window: w, f: f, ends: newEnds(s.Name, q), lines: q.takesLines()}
+	r := reader{Stream: s, window: w, f: f, ends: newEnds(s.Name, q), parser: parser{lines: q.takesLines()}}
 	from := streams.From{Seq: w.First, Subjects: subjects(s.Name, q)}
 	if from.Ahead, err = s.ahead(ctx); err != nil {
 		return err
@@ -91,7 +91,7 @@ type reader struct {
 	window streams.Span
 	f      func(Record) error
 	ends   *ends
-	lines  bool // lines will do
+	parser
 }
 
 func (r *reader) message(m jetstream.Msg) error {
@@ -99,7 +99,7 @@ func (r *reader) message(m jetstream.Msg) error {
 	if r.Progress != nil {
 		r.Progress(seq-r.window.First, r.window.Last-r.window.First+1)
 	}
-	list, err := parse(event.Header(m.Headers()), m.Data(), r.lines)
+	list, err := r.parse(event.Header(m.Headers()), m.Data())
 	if err != nil {
 		return nil //nolint:nilerr // no event of ours
 	}
@@ -109,16 +109,27 @@ func (r *reader) message(m jetstream.Msg) error {
 	return hand(list, Record{Edge: edgeOf(m.Subject()), Stream: r.Name, Seq: seq, Stored: streams.StoredAt(m)}, r.ends, r.f)
 }
 
-// parse reads the events of a message.
-func parse(h event.Header, data []byte, lines bool) ([]event.Line, error) {
-	if lines && event.IsBatch(h) {
-		return event.ParseLines(data)
+// parser reads messages one after the other.
+type parser struct {
+	lines bool         // lines will do
+	used  []event.Line // of the message before
+}
+
+// parse reads the events of a message. They are good until the next call if lines will do.
+func (p *parser) parse(h event.Header, data []byte) (list []event.Line, err error) {
+	if p.lines && event.IsBatch(h) {
+		if list, err = event.ParseLines(data, p.used); err == nil {
+			p.used = list
+		} else {
+			p.used = nil
+		}
+		return list, err
 	}
 	events, err := event.Parse(h, data)
 	if err != nil {
 		return nil, err
 	}
-	list := make([]event.Line, len(events))
+	list = make([]event.Line, len(events))
 	for i, e := range events {
 		list[i].Event = e
 	}

@@ -242,3 +242,31 @@ func TestImportRefuses(t *testing.T) {
 		})
 	}
 }
+
+// Lines as they are stored are the lines that are made, whatever the batches hold.
+func TestLinesAsStored(t *testing.T) {
+	t.Parallel()
+	s := openStore(t, t.TempDir())
+	makeEvents(t, s.js)
+	list := odd()
+	for n := range list {
+		later(t, s.js, packed(append(append([]*event.Event(nil), list[n:]...), list[:n/2]...)...))
+	}
+	stored(t, s.js)
+	folder, _ := folderOf(t, s.dir)
+	for name, src := range map[string]replay.Source{"stream": replay.Stream{JS: s.js, Name: "EVENTS"}, "folder": folder} {
+		var texts [2]bytes.Buffer
+		for i, lines := range []bool{false, true} {
+			w, err := replay.NewWriter("jsonl", &texts[i], false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := replay.Read(t.Context(), src, replay.Query{Lines: lines}, false, w.Write); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if d := cmp.Diff(texts[0].String(), texts[1].String()); d != "" || texts[0].Len() == 0 {
+			t.Errorf("%s: %s", name, d)
+		}
+	}
+}
