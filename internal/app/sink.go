@@ -35,7 +35,7 @@ func runSink(ctx context.Context, cfg *config.Config, log zerolog.Logger, name s
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	set := cfg.Sink(name)
-	target, closeTarget, err := newSink(name, set)
+	target, closeTarget, err := NewSink(name, set)
 	if err != nil {
 		return err
 	}
@@ -97,9 +97,9 @@ type SinkStatus struct {
 	Commands *poll.Stats `json:"commands,omitempty"` // absent without RemoteCommandsUrl
 }
 
-// newSink makes the sink by its settings; nil without an address: events gather
+// NewSink makes the sink by its settings; nil without an address: events gather
 // in the queue (SPEC 4).
-func newSink(name string, set *config.Sink) (sink.Sink, func(), error) {
+func NewSink(name string, set *config.Sink) (sink.Sink, func(), error) {
 	if set == nil || set.URL == "" {
 		return nil, func() {}, nil
 	}
