@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
 
 	"vestnik/internal/config"
@@ -51,7 +52,7 @@ func (w *wanted) options(cmd *cobra.Command, l *link) (o streams.HubOptions, err
 		o.Replicas = min(3, len(f.Site.Servers))
 	}
 	if cfg != nil && cfg.Place == config.PlaceHub {
-		o.Route, o.Replicas = true, cfg.Hub.Replicas
+		o.Route, o.Replicas = o.Route || present(cfg.Rules), cfg.Hub.Replicas // a router has rules
 		o.RouteBytes, o.DoneBytes = cfg.Store.RouteBytes, cfg.Store.DoneBytes
 		if o.MaxBytes == 0 {
 			o.MaxBytes = cfg.Store.EventsBytes
@@ -142,9 +143,20 @@ is where a change would remove stored events.`,
 			if err := w.print(cmd, list); err != nil {
 				return err
 			}
+			ctx, refuse := context.WithCancelCause(ctx)
+			defer refuse(nil)
+			l.nc.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+				if errors.Is(err, nats.ErrPermissionViolation) {
+					refuse(fmt.Errorf("not permitted for this user: %w", err)) // no answer will come
+				}
+			})
 			var failed []error
 			for _, d := range list {
-				failed = append(failed, d.Apply(ctx, l.js))
+				if err := d.Apply(ctx, l.js); err != nil && ctx.Err() != nil {
+					return fmt.Errorf("stream %s: %w", d.Stream, context.Cause(ctx))
+				} else if err != nil {
+					failed = append(failed, err)
+				}
 			}
 			return errors.Join(failed...)
 		},

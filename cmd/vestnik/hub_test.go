@@ -45,6 +45,7 @@ func TestHubCommands(t *testing.T) {
 		}
 	}
 	bad(1, "not there", "hub", "diff", "--hub", dir)
+	bad(1, "not permitted", "hub", "apply", "-c", filepath.Join(dir, "observer.conf"), "--replicas", "1")
 	ok("", "hub", "apply", "--hub", dir)
 	ok("as it is to be", "hub", "diff", "--hub", dir)
 	ok("as it is to be", "hub", "diff", "--hub", dir, "--replicas", "1")
@@ -52,6 +53,7 @@ func TestHubCommands(t *testing.T) {
 	ok("", "hub", "apply", "--hub", dir, "--max-bytes", "1000000", "--keep-age", "90d", "--route")
 	ok("ROUTE                           as it is to be", "hub", "diff", "--hub", dir, "--max-bytes", "1000000", "--keep-age", "90d", "--route")
 	bad(2, "is no hub's folder", "hub", "diff", "--hub", out)
+	ok("EVT", "hub", "diff", "-c", filepath.Join(dir, "observer.conf"), "--replicas", "1", "--route")
 
 	ok("good until", "enroll", "40", "41", "--hub", dir, "--out", out, "--expires", "10d")
 	ok("reads evt.00000040.*.critical.*", "enroll", "--subscriber", "soc", "--terminal", "40", "--severity", "critical", "--hub", dir, "--out", out)

@@ -225,6 +225,12 @@ func (f *Folder) writeTexts(o Options) error {
 			return err
 		}
 	}
+	for _, role := range []string{Operator, Observer} {
+		data := struct{ Role, URL string }{role, f.URL()}
+		if err := f.render("hub/people.conf", f.path(role+".conf"), data, 0o644); err != nil {
+			return err
+		}
+	}
 	return f.writePreload()
 }
 

@@ -30,14 +30,14 @@ var makes = []string{"$JS.API.STREAM.CREATE.*", "$JS.API.STREAM.UPDATE.*"}
 
 // answers is what a micro service of ours listens to.
 func answers(program string) []string {
-	return []string{"_INBOX.>", streams.Ctl(program, "*"), discovery}
+	return []string{"_INBOX.>", "ctl." + program + ".*", discovery}
 }
 
 // roles are the users that vestnik hub init makes.
 func roles(sinks []string) []role {
 	list := []role{
 		{name: "router", account: Central, about: "routes the events of EVT, keeps the streams small",
-			publish:   join(reads, makes, []string{"out.>", "rt.>", "done.>", "mark.>", "$KV.CONTROL.>", "$JS.API.STREAM.PURGE.*", "$JS.API.STREAM.MSG.DELETE.*", streams.Ctl("router", "sole"), "ctl.*.status"}),
+			publish:   join(reads, makes, []string{"out.>", "rt.>", "done.>", "mark.>", "$KV." + streams.Control + ".>", "$KV." + streams.Routed + ".>", "$JS.API.STREAM.PURGE.*", "$JS.API.STREAM.MSG.DELETE.*", streams.Ctl("router", "sole"), "ctl.*.status"}),
 			subscribe: answers("router")},
 	}
 	for _, sink := range sinks {
