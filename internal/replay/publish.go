@@ -18,7 +18,7 @@ import (
 
 // ours are the first tokens of subjects on which nothing is replayed: what came there would
 // be taken for the real thing.
-var ours = []string{"in", "rt", "out", "done", "mark", "audit", "evt", "evtlast", "cmd", "ctl", "twin", "as", "guard", "mbx", "box", "_INBOX", "_R_"}
+var ours = []string{"in", "rt", "out", "done", "mark", "audit", "evt", "evtlast", "live", "cmd", "ctl", "twin", "as", "guard", "mbx", "box", "_INBOX", "_R_"}
 
 // Subject is where events are published: {terminal}, {device} and {severity} stand for
 // tokens made of the event's (package streams).

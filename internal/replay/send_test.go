@@ -27,7 +27,7 @@ func TestSubject(t *testing.T) {
 		"": false, ".": false, "a..b": false, "a.": false, "a b": false, "a.*": false, "a.>": false, "a.{sink}": false, "{terminal}.a": false, "a.}": false,
 		"in.00000040.URAL": false, "in": false, "rt.rules": false, "out.uralsib.high.00000040.normal": false, "done.uralsib.batch": false, "audit.x": false, "evt.1": false,
 		"mark.x": false, "cmd.00000040.REBOOT": false, "ctl.edge.stop": false, "$JS.API.STREAM.LIST": false, "$SYS.x": false, "_INBOX.x": false, "guard.x": false, "as.X.cmd.1.R": false,
-		"evtlast.x": false, "twin.1": false,
+		"evtlast.x": false, "twin.1": false, "live.evt.00000040.7.critical.a": false, "lively.x": true,
 	} {
 		if err := replay.Subject(s).Check(); (err == nil) != good {
 			t.Errorf("%q: %v", s, err)
