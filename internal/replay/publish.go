@@ -65,6 +65,8 @@ type Publisher struct {
 	Stored  int // events that a stream has stored
 	Heard   int // events published where no stream is
 
+	Limit time.Duration // for a stream's acknowledgement
+
 	mu      sync.Mutex
 	refused error // by the server
 }
@@ -72,12 +74,13 @@ type Publisher struct {
 // inFlight is how many events may wait for a stream's acknowledgement.
 const inFlight = 256
 
-// flushLimit is how long a server may take to read what was published.
+// flushLimit is how long a server may take to read what was published, or a stream to
+// acknowledge it: one that has just lost its leader may never answer.
 const flushLimit = 30 * time.Second
 
 // NewPublisher publishes on nc, whose handler of errors it sets. run is the id of the replay.
 func NewPublisher(nc *nats.Conn, js jetstream.JetStream, to Subject, run string) *Publisher {
-	p := &Publisher{nc: nc, js: js, to: to, run: run, streams: map[string]string{}}
+	p := &Publisher{nc: nc, js: js, to: to, run: run, streams: map[string]string{}, Limit: flushLimit}
 	nc.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -160,12 +163,16 @@ func (p *Publisher) flush(ctx context.Context) error {
 
 // settle waits for the oldest n acknowledgements.
 func (p *Publisher) settle(ctx context.Context, n int) error {
+	limit := time.NewTimer(p.Limit)
+	defer limit.Stop()
 	for _, f := range p.waiting[:n] {
 		select {
 		case <-f.Ok():
 			p.Stored++
 		case err := <-f.Err():
 			return fmt.Errorf("publish on %s: %w", f.Msg().Subject, err)
+		case <-limit.C:
+			return fmt.Errorf("publish on %s: not acknowledged within %s; it may be stored all the same", f.Msg().Subject, p.Limit)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

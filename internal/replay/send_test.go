@@ -117,6 +117,24 @@ func TestPublishRefused(t *testing.T) {
 	}
 }
 
+// A stream that says nothing, as one that has lost its leader may, ends the replay too.
+func TestPublishUnanswered(t *testing.T) {
+	t.Parallel()
+	nc, js := brokertest.Start(t)
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "MUTE", Subjects: []string{"mute"}, NoAck: true}); err != nil {
+		t.Fatal(err)
+	}
+	p := replay.NewPublisher(nc, js, "mute", "run")
+	p.Limit = 50 * time.Millisecond
+	err := p.Publish(t.Context(), sample(0, "x", base))
+	if err == nil {
+		err = p.Close(t.Context())
+	}
+	if err == nil || !strings.Contains(err.Error(), "mute: not acknowledged") {
+		t.Errorf("%d stored: %v", p.Stored, err)
+	}
+}
+
 // desk is a monitoring system that answers as the test wants.
 type desk struct {
 	mu     sync.Mutex
