@@ -87,7 +87,7 @@ func whoIsOnline(cmd *cobra.Command, f *hub.Folder) (map[string][]hub.Link, erro
 		return nil, err
 	}
 	defer l.close()
-	ctx, cancel := context.WithTimeout(cmd.Context(), hubWait)
+	ctx, cancel := context.WithTimeout(cmd.Context(), 2*hubWait) // two questions to all servers
 	defer cancel()
 	return f.Online(ctx, l.nc)
 }

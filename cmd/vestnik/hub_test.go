@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"path/filepath"
 	"strings"
@@ -10,7 +11,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"vestnik/internal/broker/brokertest"
 	"vestnik/internal/hub/hubtest"
+	"vestnik/streams"
 )
 
 // hubRun runs a command and returns what it printed, and its exit status.
@@ -120,5 +123,22 @@ func TestHubUsage(t *testing.T) {
 		if status != 1 || !strings.Contains(text, c.want) {
 			t.Errorf("vestnik %s: status %d\n%s", c.args, status, text)
 		}
+	}
+}
+
+// What fails for all terminals is one problem, not one line each.
+func TestHubStatusOfManyFails(t *testing.T) {
+	t.Parallel()
+	_, js := brokertest.Start(t)
+	evt, err := js.CreateStream(t.Context(), streams.EvtConfig(streams.HubOptions{Replicas: 1}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &hubState{Terminals: make([]termState, 100)}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	s.lasts(over, evt)
+	if len(s.Problems) != 1 || strings.Contains(s.Problems[0], "\n") || !strings.Contains(s.Problems[0], "100 terminals") {
+		t.Errorf("%q", s.Problems)
 	}
 }

@@ -94,13 +94,17 @@ func terminalOf(subjects []string) string {
 	return ""
 }
 
+// askQuiet is how long a server is waited for behind the others: one that is down must not
+// use up the time for the next question.
+const askQuiet = 2 * time.Second
+
 // askAll asks every server and hands on what stands under data in the answers.
 func (f *Folder) askAll(ctx context.Context, nc *nats.Conn, what string, options any, each func(server string, data []byte) error) error {
 	body, err := json.Marshal(options)
 	if err != nil {
 		return fmt.Errorf("ask the servers: %w", err)
 	}
-	replies, err := gather(ctx, nc, "$SYS.REQ.SERVER.PING."+what, body, len(f.Site.Servers))
+	replies, err := gather(ctx, nc, "$SYS.REQ.SERVER.PING."+what, body, len(f.Site.Servers), askQuiet)
 	if err != nil {
 		return fmt.Errorf("ask the servers: %w", err)
 	}

@@ -101,7 +101,7 @@ type Answer struct {
 // the site have answered, or ctx ends; who has not hears of it from the others within the
 // resolver's interval.
 func (f *Folder) Push(ctx context.Context, nc *nats.Conn, token string) ([]Answer, error) {
-	replies, err := gather(ctx, nc, claimsUpdate, []byte(token), len(f.Site.Servers))
+	replies, err := gather(ctx, nc, claimsUpdate, []byte(token), len(f.Site.Servers), 0)
 	if err != nil {
 		return nil, fmt.Errorf("tell the servers of a changed account: %w", err)
 	}
@@ -128,8 +128,9 @@ func (f *Folder) Push(ctx context.Context, nc *nats.Conn, token string) ([]Answe
 	return list, nil
 }
 
-// gather asks all servers and collects want answers, or what has come when ctx ends.
-func gather(ctx context.Context, nc *nats.Conn, subject string, data []byte, want int) (list []*nats.Msg, err error) {
+// gather asks all servers and collects want answers, or what has come when ctx ends, or for
+// so long nothing more has come (quiet, 0 = without such an end).
+func gather(ctx context.Context, nc *nats.Conn, subject string, data []byte, want int, quiet time.Duration) (list []*nats.Msg, err error) {
 	inbox := nc.NewInbox()
 	sub, err := nc.SubscribeSync(inbox)
 	if err != nil {
@@ -140,7 +141,7 @@ func gather(ctx context.Context, nc *nats.Conn, subject string, data []byte, wan
 		return nil, err
 	}
 	for len(list) < want {
-		m, err := sub.NextMsgWithContext(ctx)
+		m, err := nextAnswer(ctx, sub, len(list) > 0, quiet)
 		if errors.Is(err, context.DeadlineExceeded) {
 			break
 		}
@@ -153,4 +154,14 @@ func gather(ctx context.Context, nc *nats.Conn, subject string, data []byte, wan
 		list = append(list, m)
 	}
 	return list, nil
+}
+
+// nextAnswer waits for one; behind the first no longer than quiet.
+func nextAnswer(ctx context.Context, sub *nats.Subscription, more bool, quiet time.Duration) (*nats.Msg, error) {
+	if more && quiet > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, quiet)
+		defer cancel()
+	}
+	return sub.NextMsgWithContext(ctx)
 }
