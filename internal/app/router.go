@@ -137,6 +137,9 @@ func ensureRoute(ctx context.Context, js jetstream.JetStream, cfg *config.Config
 	if err != nil {
 		return err
 	}
+	if text := makesRoom(place, events.CachedInfo().Config); text != "" {
+		log.Warn().Msg(text)
+	}
 	size := events.CachedInfo().Config.MaxBytes
 	if size <= 0 {
 		size = hubRoute
@@ -154,6 +157,14 @@ func ensureRoute(ctx context.Context, js jetstream.JetStream, cfg *config.Config
 		}
 	}
 	return ensureBuckets(ctx, js, place)
+}
+
+// makesRoom tells of an EVT that was not made for a router: it lets go of what is not routed.
+func makesRoom(place streams.Layout, evt jetstream.StreamConfig) string {
+	if !place.Hub || evt.Discard == jetstream.DiscardNew && evt.MaxAge == 0 {
+		return ""
+	}
+	return "EVT removes the oldest events by itself, also those that are not routed yet: vestnik hub apply --route makes it leave that to the router's keeper"
 }
 
 // ensureBuckets makes the buckets at a hub: at an edge they are the edge's to make.
