@@ -25,7 +25,11 @@ var createAccount = nkeys.CreateAccount
 
 // change signs an account that is in force anew, and writes what servers start with.
 func (f *Folder) change(a *jwt.AccountClaims) (string, error) {
-	time.Sleep(time.Until(time.Unix(a.IssuedAt, 0).Add(between)))
+	wait := time.Until(time.Unix(a.IssuedAt, 0).Add(between))
+	if wait > 2*between { // the servers would keep the other one, which seems to be newer
+		return "", fmt.Errorf("account %s was signed at %s, which is still to come: is this computer's clock right?", a.Name, time.Unix(a.IssuedAt, 0).Format(time.DateTime))
+	}
+	time.Sleep(wait)
 	token, err := f.sign(a)
 	if err != nil {
 		return "", err
