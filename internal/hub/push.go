@@ -57,6 +57,7 @@ func (f *Folder) Revoke(list []Credential, now time.Time) ([]string, error) {
 			return nil, err
 		}
 		dropExpired(a, all, now)
+		keepRevoked(a, name, all, now)
 		for _, c := range of {
 			a.Revoke(c.Key)
 		}
@@ -91,6 +92,16 @@ func dropExpired(a *jwt.AccountClaims, all []Credential, now time.Time) {
 	for _, c := range all {
 		if !now.Before(c.Expires) {
 			delete(a.Revocations, c.Key)
+		}
+	}
+}
+
+// keepRevoked has an account refuse who is revoked by the record: of two that revoke at once
+// one may sign without the other's.
+func keepRevoked(a *jwt.AccountClaims, name string, all []Credential, now time.Time) {
+	for _, c := range all {
+		if _, ok := a.Revocations[c.Key]; !ok && !c.Revoked.IsZero() && now.Before(c.Expires) && accountOf(c.Entry) == name {
+			a.Revoke(c.Key)
 		}
 	}
 }

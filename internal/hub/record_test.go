@@ -43,3 +43,37 @@ func TestTornRecord(t *testing.T) {
 		}
 	}
 }
+
+// Who is revoked by the record is revoked by every account that is signed later: two that
+// revoked at once may have signed one without the other's.
+func TestRevokedByRecord(t *testing.T) {
+	t.Parallel()
+	f, err := hub.Init(filepath.Join(t.TempDir(), "hub"), options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, atm := range []string{"40", "41"} {
+		if _, err := f.Enroll(hub.Enrolment{Terminal: atm, Out: t.TempDir(), Life: time.Hour, Now: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, err := f.Credentials()
+	if err != nil {
+		t.Fatal(err)
+	}
+	account := filepath.Join(f.Dir, "accounts", hub.Edges+".jwt")
+	before, err := os.ReadFile(account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	revoked(t, f, all[:1], time.Now())
+	if err := os.WriteFile(account, before, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a := revoked(t, f, all[1:], time.Now())
+	for _, c := range all {
+		if _, ok := a.Revocations[c.Key]; !ok {
+			t.Errorf("%s is let in", c.Terminal)
+		}
+	}
+}
