@@ -5,6 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
+	"vestnik/internal/event"
 	"vestnik/internal/keeper"
 	"vestnik/streams"
 )
@@ -96,5 +99,46 @@ func TestDeadHub(t *testing.T) {
 	info := s.CachedInfo()
 	if fill := int64(info.State.Bytes) * 100 / info.Config.MaxBytes; fill < 75 || fill > streams.HubShare {
 		t.Errorf("EVENTS is %d %% full, want about %d", fill, streams.HubShare)
+	}
+}
+
+// An EVT that was made anew under the keeper has events that are not routed under the
+// numbers of the old one's that were.
+func TestEvtMadeAnewStays(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1<<20)
+	place := streams.Layout{Hub: true, Replicas: 1}
+	fill := func() jetstream.Stream {
+		t.Helper()
+		s, err := w.js.CreateStream(t.Context(), streams.EvtConfig(streams.HubOptions{Replicas: 1, Route: true}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 20 {
+			w.publish(streams.Evt("40", "1", "normal", "a"), nil, make([]byte, 100))
+		}
+		return s
+	}
+	evt := fill()
+	h := w.header(event.NewID(time.Now()))
+	h[streams.HeaderPos] = []string{streams.Position{Incarnation: place.Incarnations(evt.CachedInfo())[0].ID, Seq: 20}.String()}
+	w.publish(streams.Out("uralsib", streams.Normal, "40", "normal"), h, nil)
+	first := func() uint64 {
+		info, err := evt.Info(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.State.FirstSeq
+	}
+	k := w.run(keeper.Options{Place: place, KeepBytes: 1, Every: 300 * time.Millisecond})
+	waitFor(t, func() bool { return first() == 20 })
+	if err := w.js.DeleteStream(t.Context(), streams.EvtStream); err != nil {
+		t.Fatal(err)
+	}
+	evt = fill()
+	rounds := k.Stats().Rounds + 3
+	waitFor(t, func() bool { return k.Stats().Rounds >= rounds })
+	if n := first(); n != 1 {
+		t.Errorf("EVT begins at %d: what was not routed is gone", n)
 	}
 }

@@ -155,6 +155,7 @@ type session struct {
 	seen                uint64                // the last message of DONE read
 	learnt              clock.Moment          // when that was
 	end                 uint64                // of EVENTS when the session began
+	made                time.Time             // EVENTS
 	looked              bool                  // for outcomes of events that ROUTE does not have
 	heads               map[string]*laneHeads // by sink
 	current             bool                  // what DONE held when the session began is known
@@ -189,7 +190,7 @@ func (k *Keeper) session(ctx context.Context) error {
 	if err := streams.AwaitWhole(ctx, s.js); err != nil {
 		return err
 	}
-	s.end = s.events.CachedInfo().State.LastSeq
+	s.end, s.made = s.events.CachedInfo().State.LastSeq, s.events.CachedInfo().Created
 	names, err := s.names(ctx)
 	if err != nil {
 		return err

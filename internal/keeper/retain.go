@@ -2,6 +2,7 @@ package keeper
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -16,6 +17,9 @@ func (s *session) retain(ctx context.Context, purgeDelivered bool, last uint64) 
 	upto, err := s.eventsLimit(ctx, purgeDelivered)
 	if err != nil {
 		return err
+	}
+	if !s.events.CachedInfo().Created.Equal(s.made) { // positions that were noted before are of the old one
+		return errors.New("the stream of events was made anew")
 	}
 	hub, err := streams.KeepForHub(ctx, s.js, s.events.CachedInfo())
 	if err != nil { // without the right to read it nothing goes: what is not forwarded might
