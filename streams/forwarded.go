@@ -108,7 +108,7 @@ func KeepForHub(ctx context.Context, js jetstream.JetStream, events *jetstream.S
 		return math.MaxUint64, nil
 	}
 	owed := f.At().Live(Lives(events.Config.Metadata)).Seq // which may be half forwarded
-	if events.Config.MaxBytes <= 0 { // nothing is full
+	if events.Config.MaxBytes <= 0 {                       // nothing is full
 		return owed, nil
 	}
 	return max(owed, OverShare(events, events.Config.MaxBytes/100*HubShare)), nil
