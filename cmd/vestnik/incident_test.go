@@ -349,8 +349,8 @@ func TestIncidentOfACopy(t *testing.T) {
 	s.start()
 	s.tell(`severity='critical' device='7' atm='40' message='Замятие'`)
 	s.tell(`severity='normal' device='13' atm='40' message='m'`)
-	if _, _, err := s.try("command", "40", "NOSUCH"); err == nil {
-		t.Fatal("a command without a terminal was done")
+	if _, _, err := s.try("command", "40", "REBOOT"); err == nil {
+		t.Fatal("a command without an application was done")
 	}
 	want, _, err := s.try("replay", "--output", "jsonl")
 	if err != nil {
@@ -368,7 +368,7 @@ func TestIncidentOfACopy(t *testing.T) {
 		return out.String()
 	}
 	picture := do("timeline", "--terminal", "40")
-	for _, part := range []string{"2 events", "1 critical", "commands", "NOSUCH", "Deliveries are not shown: this is a copy"} {
+	for _, part := range []string{"2 events", "1 critical", "commands", "REBOOT", "Deliveries are not shown: this is a copy"} {
 		if !strings.Contains(picture, part) {
 			t.Errorf("no %q in\n%s", part, picture)
 		}
@@ -379,7 +379,7 @@ func TestIncidentOfACopy(t *testing.T) {
 	file := s.file("copy.zip")
 	do("bundle", "--unmasked", "-o", file)
 	files := unzip(t, file)
-	if files["events.jsonl"] != want || !strings.Contains(files["commands.jsonl"], "NOSUCH") {
+	if files["events.jsonl"] != want || !strings.Contains(files["commands.jsonl"], "REBOOT") {
 		t.Errorf("%s\n%s", files["events.jsonl"], files["commands.jsonl"])
 	}
 	for _, part := range []string{"Events: 2", "status.json: this is a copy", "EVENTS in " + store, "deliveries.jsonl is empty"} {
