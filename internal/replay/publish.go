@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -65,8 +64,7 @@ type Publisher struct {
 	Stored  int // events that a stream has stored
 	Heard   int // events published where no stream is
 
-	mu      sync.Mutex
-	refused error // by the server
+	refused chan error // by the server: one
 }
 
 // inFlight is how many events may wait for a stream's acknowledgement.
@@ -77,15 +75,30 @@ const flushLimit = 30 * time.Second
 
 // NewPublisher publishes on nc, whose handler of errors it sets. run is the id of the replay.
 func NewPublisher(nc *nats.Conn, js jetstream.JetStream, to Subject, run string) *Publisher {
-	p := &Publisher{nc: nc, js: js, to: to, run: run, streams: map[string]string{}}
+	p := &Publisher{nc: nc, js: js, to: to, run: run, streams: map[string]string{}, refused: make(chan error, 1)}
 	nc.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if errors.Is(err, nats.ErrPermissionViolation) {
-			p.refused = err
+		if err = noRight(err); err != nil {
+			select {
+			case p.refused <- err:
+			default: // one is enough
+			}
 		}
 	})
 	return p
+}
+
+// noRight makes an error of what the server says that it did not let through. Questions
+// about streams that it refused are answered otherwise.
+func noRight(err error) error {
+	if !errors.Is(err, nats.ErrPermissionViolation) {
+		return nil
+	}
+	_, rest, _ := strings.Cut(err.Error(), `Publish to "`)
+	subject, _, ok := strings.Cut(rest, `"`)
+	if !ok || strings.HasPrefix(subject, "$") {
+		return nil
+	}
+	return fmt.Errorf("no right to publish on %s: %w", subject, nats.ErrPermissionViolation)
 }
 
 // Publish sends one event. An error may concern an earlier one.
@@ -153,9 +166,12 @@ func (p *Publisher) flush(ctx context.Context) error {
 	if err := p.nc.FlushWithContext(ctx); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.refused
+	select {
+	case err := <-p.refused:
+		return err
+	default:
+		return nil
+	}
 }
 
 // settle waits for the oldest n acknowledgements.
@@ -164,6 +180,8 @@ func (p *Publisher) settle(ctx context.Context, n int) error {
 		select {
 		case <-f.Ok():
 			p.Stored++
+		case err := <-p.refused:
+			return err
 		case err := <-f.Err():
 			return fmt.Errorf("publish on %s: %w", f.Msg().Subject, err)
 		case <-ctx.Done():
