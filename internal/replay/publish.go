@@ -64,7 +64,9 @@ type Publisher struct {
 	Stored  int // events that a stream has stored
 	Heard   int // events published where no stream is
 
-	refused chan error // by the server: one
+	refused chan error         // by the server: one
+	asking  context.Context    // ends when the server refuses questions about streams
+	mayNot  context.CancelFunc // ends it
 }
 
 // inFlight is how many events may wait for a stream's acknowledgement.
@@ -76,29 +78,29 @@ const flushLimit = 30 * time.Second
 // NewPublisher publishes on nc, whose handler of errors it sets. run is the id of the replay.
 func NewPublisher(nc *nats.Conn, js jetstream.JetStream, to Subject, run string) *Publisher {
 	p := &Publisher{nc: nc, js: js, to: to, run: run, streams: map[string]string{}, refused: make(chan error, 1)}
+	p.asking, p.mayNot = context.WithCancel(context.Background())
 	nc.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-		if err = noRight(err); err != nil {
-			select {
-			case p.refused <- err:
-			default: // one is enough
-			}
+		if errors.Is(err, nats.ErrPermissionViolation) {
+			p.violated(err)
 		}
 	})
 	return p
 }
 
-// noRight makes an error of what the server says that it did not let through. Questions
-// about streams that it refused are answered otherwise.
-func noRight(err error) error {
-	if !errors.Is(err, nats.ErrPermissionViolation) {
-		return nil
-	}
+// violated takes what the server says that it did not let through.
+func (p *Publisher) violated(err error) {
 	_, rest, _ := strings.Cut(err.Error(), `Publish to "`)
 	subject, _, ok := strings.Cut(rest, `"`)
-	if !ok || strings.HasPrefix(subject, "$") {
-		return nil
+	switch {
+	case !ok:
+	case strings.HasSuffix(subject, ".API.STREAM.NAMES"):
+		p.mayNot()
+	default:
+		select {
+		case p.refused <- fmt.Errorf("no right to publish on %s: %w", subject, nats.ErrPermissionViolation):
+		default: // one is enough
+		}
 	}
-	return fmt.Errorf("no right to publish on %s: %w", subject, nats.ErrPermissionViolation)
 }
 
 // Publish sends one event. An error may concern an earlier one.
@@ -135,12 +137,15 @@ func (p *Publisher) stream(ctx context.Context, subject string) (string, error) 
 	if known {
 		return name, nil
 	}
-	name, err := p.js.StreamNameBySubject(ctx, subject)
+	ask, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(p.asking, cancel)()
+	name, err := p.js.StreamNameBySubject(ask, subject)
 	switch {
 	case ctx.Err() != nil:
 		return "", context.Cause(ctx)
 	case errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount),
-		errors.Is(err, nats.ErrNoResponders), errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
+		errors.Is(err, nats.ErrNoResponders), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
 		name = "" // or no right to ask
 	case err != nil:
 		return "", fmt.Errorf("which stream has %s: %w", subject, err)
@@ -194,6 +199,7 @@ func (p *Publisher) settle(ctx context.Context, n int) error {
 
 // Close waits until all that was published is where it goes.
 func (p *Publisher) Close(ctx context.Context) error {
+	defer p.mayNot()
 	if err := p.settle(ctx, len(p.waiting)); err != nil {
 		return err
 	}
