@@ -47,7 +47,8 @@ Secrets and configuration files are never in it. It packs the last 24 hours.
 With --store it packs what a copied store has: events and commands.`,
 		Example: `  vestnik bundle 40 --since 2h
   vestnik bundle 40 41 --since 2026-11-27 --until 2026-11-27 -o ticket-1234.zip
-  vestnik bundle --since 30m`,
+  vestnik bundle --since 30m
+  vestnik bundle --store /mnt/atm-disk/vestnik/data --since 7d`,
 	}
 	f.defineTerminals(cmd, incidentSince, incidentUntil)
 	f.place.define(cmd)
@@ -209,6 +210,9 @@ func (p *packing) commands(ctx context.Context) error {
 
 func (p *packing) missing(what string, lost []string) {
 	for _, why := range lost {
+		if _, reason, ok := strings.Cut(why, " are not shown: "); ok { // the file has been named
+			why = reason
+		}
 		p.b.Missing(what, why)
 	}
 }

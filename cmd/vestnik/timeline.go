@@ -44,7 +44,8 @@ terminal that is stored there. docs/incidents.md explains more.`,
 		Example: `  vestnik timeline 40
   vestnik timeline 40 --since 2h --device CDM
   vestnik timeline 40 --since 2026-11-27 --until 2026-11-27 --svg incident.svg
-  vestnik timeline 40 --severity critical,warning --text кассет`,
+  vestnik timeline 40 --severity critical,warning --text кассет
+  vestnik timeline 40 --store /mnt/atm-disk/vestnik/data --since 7d`,
 		Args: cobra.MaximumNArgs(1),
 	}
 	f.defineTerminals(cmd, incidentSince, incidentUntil)
