@@ -241,7 +241,7 @@ func TestIncidentOfABareStore(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- j.Run(ctx) }()
-	now := time.Now()
+	now := time.Now().Truncate(time.Millisecond) // as ids have it
 	for i := range 300 {
 		raw := fmt.Sprintf(`<event severity='warning' device='CDM' atm='40' message='%d'/>`, i)
 		e := &event.Event{ID: event.NewID(now.Add(time.Duration(i-300) * time.Second)), Terminal: "00000040", Signature: "URAL", Severity: "warning", Device: "CDM", Time: now, Raw: []byte(raw)}
@@ -253,9 +253,10 @@ func TestIncidentOfABareStore(t *testing.T) {
 	if err := <-ended; err != nil && !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
-	out, _ := h.wants(true, "timeline 40 --since 4m --notes 5")
+	since := now.Add(-4 * time.Minute).Format(time.RFC3339Nano)
+	out, _ := h.wants(true, "timeline 40 --notes 5 --since "+since)
 	for _, want := range []string{"240 events", "and 235 more", "Commands are not shown", "Deliveries are not shown"} {
-		if !strings.Contains(out, want) && !strings.Contains(out, strings.Replace(want, "240", "239", 1)) && !strings.Contains(out, strings.Replace(want, "235", "234", 1)) {
+		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
 	}
