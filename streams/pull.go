@@ -32,10 +32,11 @@ type pull struct {
 	asked   int    // messages asked for and not come
 	seen    uint64 // consumer sequence of the last message
 	tick    *time.Ticker
-	alive   bool // something came since the last tick
-	stuck   int  // looks in a row at which the server had messages that did not come
-	vain    int  // consumers in a row that gave no message
-	limited bool // so many of them are enough
+	alive   bool      // something came since the last tick
+	stuck   int       // looks in a row at which the server had messages that did not come
+	vain    int       // consumers in a row that gave no message
+	limited bool      // so many of them are enough; a Scan
+	created time.Time // when the stream was made, zero = not known
 }
 
 const (
@@ -47,9 +48,10 @@ const (
 
 // openPull begins to read. silence is how long nothing may come before next
 // says errSilent.
-func openPull(ctx context.Context, js jetstream.JetStream, stream string, from From, silence time.Duration) (*pull, error) {
-	p := &pull{js: js, nc: js.Conn(), stream: stream, from: from}
+func openPull(ctx context.Context, js jetstream.JetStream, stream string, from From, silence time.Duration, limited bool) (*pull, error) {
+	p := &pull{js: js, nc: js.Conn(), stream: stream, from: from, limited: limited}
 	if err := p.open(ctx); err != nil {
+		p.drop()
 		return nil, err
 	}
 	p.tick = time.NewTicker(silence)
@@ -66,6 +68,10 @@ func (p *pull) open(ctx context.Context) error {
 	p.name, p.pending = info.Name, info.NumPending
 	if c := info.Cluster; c != nil && c.Name != "" {
 		if err := p.current(ctx, cons, c.Leader); err != nil {
+			return err
+		}
+	} else if !p.limited {
+		if _, err := p.same(ctx); err != nil {
 			return err
 		}
 	}
@@ -99,11 +105,11 @@ const maxPlaced = 30
 // that anybody has been told of.
 func (p *pull) current(ctx context.Context, cons jetstream.Consumer, on string) error {
 	for range maxPlaced {
-		s, err := p.js.Stream(ctx, p.stream)
+		stream, err := p.same(ctx)
 		if err != nil {
-			return fmt.Errorf("read %s: %w", p.stream, err)
+			return err
 		}
-		if c := s.CachedInfo().Cluster; c == nil || c.Leader == on {
+		if c := stream.Cluster; c == nil || c.Leader == on {
 			info, err := cons.Info(ctx) // since then it has been the leader: now it counts all
 			if err != nil {
 				return fmt.Errorf("read %s: %w", p.stream, err)
@@ -120,6 +126,25 @@ func (p *pull) current(ctx context.Context, cons jetstream.Consumer, on string) 
 	}
 	p.drop()
 	return fmt.Errorf("read %s: no reader on the server that leads it, after %d tries", p.stream, maxPlaced)
+}
+
+// same looks at the stream, which must be the one that has been read so far: one that was
+// deleted and made anew has others under the numbers that are behind us, and to wait for
+// the next number would be to skip them.
+func (p *pull) same(ctx context.Context) (*jetstream.StreamInfo, error) {
+	s, err := p.js.Stream(ctx, p.stream)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", p.stream, err)
+	}
+	info := s.CachedInfo()
+	if p.created.IsZero() {
+		p.created = info.Created
+	}
+	if !info.Created.Equal(p.created) {
+		p.drop()
+		return nil, fmt.Errorf("read %s: it was made anew: %w", p.stream, jetstream.ErrStreamNotFound)
+	}
+	return info, nil
 }
 
 func (p *pull) close() {

@@ -28,7 +28,7 @@ func (f From) ahead() int {
 // Follow hands every message of the stream to f, in order, each once, and waits
 // for more, until ctx ends or f fails. No acks: positions are ours to keep.
 func Follow(ctx context.Context, js jetstream.JetStream, stream string, from From, f func(jetstream.Msg) error) error {
-	p, err := openPull(ctx, js, stream, from, pullSilence)
+	p, err := openPull(ctx, js, stream, from, pullSilence, false)
 	if err != nil {
 		return err
 	}
@@ -75,12 +75,11 @@ var ErrEnough = errors.New("enough")
 
 // Scan hands to f what the stream holds now, in order, and returns.
 func Scan(ctx context.Context, js jetstream.JetStream, stream string, from From, f func(jetstream.Msg) error) error {
-	p, err := openPull(ctx, js, stream, from, scanSilence)
+	p, err := openPull(ctx, js, stream, from, scanSilence, true)
 	if err != nil {
 		return err
 	}
 	defer p.close()
-	p.limited = true
 	for left := p.pending; left > 0; {
 		m, err := p.next(ctx)
 		if errors.Is(err, errSilent) {

@@ -173,7 +173,7 @@ func firstFrom(ctx context.Context, js jetstream.JetStream, seq uint64) (first u
 
 // pendingFrom counts what ROUTE holds from a message on.
 func pendingFrom(ctx context.Context, js jetstream.JetStream, seq uint64) (uint64, error) {
-	p, err := openPull(ctx, js, Route, From{Seq: seq, Headers: true}, scanSilence)
+	p, err := openPull(ctx, js, Route, From{Seq: seq, Headers: true}, scanSilence, true)
 	if err != nil {
 		return 0, err
 	}

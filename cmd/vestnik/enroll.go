@@ -157,7 +157,8 @@ func (e *enrolment) subscriber(cmd *cobra.Command, f *hub.Folder) error {
 	return nil
 }
 
-// admit tells the servers of a subscriber's account, and makes his consumer.
+// admit tells the servers of a subscriber's account, and makes his consumer. Who is enrolled
+// anew keeps his place, and reads from now on what he is enrolled for now.
 func (e *enrolment) admit(cmd *cobra.Command, f *hub.Folder, token string) error {
 	if err := push(cmd, f, []string{token}); err != nil {
 		return err
@@ -171,7 +172,7 @@ func (e *enrolment) admit(cmd *cobra.Command, f *hub.Folder, token string) error
 	defer cancel()
 	c := jetstream.ConsumerConfig{Durable: e.sub.Name, Description: "Subscriber " + e.sub.Name + " (Vestnik)", AckPolicy: jetstream.AckExplicitPolicy,
 		DeliverPolicy: jetstream.DeliverNewPolicy, MaxAckPending: 10_000, FilterSubjects: e.sub.Filter()}
-	if _, err := l.js.CreateConsumer(ctx, streams.EvtStream, c); err != nil && !errors.Is(err, jetstream.ErrConsumerExists) {
+	if _, err := l.js.CreateOrUpdateConsumer(ctx, streams.EvtStream, c); err != nil {
 		return fmt.Errorf("make the consumer %s of %s: %w (vestnik hub apply makes the stream)", e.sub.Name, streams.EvtStream, err)
 	}
 	return nil

@@ -66,6 +66,10 @@ func TestHubCommands(t *testing.T) {
 	if m, err := nc.Request("central.API.CONSUMER.INFO.EVT.arch", nil, 5*time.Second); err != nil || !strings.Contains(string(m.Data), `"durable_name":"arch"`) {
 		t.Errorf("his consumer: %v %v", m, err)
 	}
+	ok("reads evt.*.*.critical.*", "enroll", "--subscriber", "arch", "--durable", "--severity", "critical", "--hub", dir, "--out", out)
+	if m, err := nc.Request("central.API.CONSUMER.INFO.EVT.arch", nil, 5*time.Second); err != nil || !strings.Contains(string(m.Data), `"evt.*.*.critical.*"`) || strings.Contains(string(m.Data), `"evt.>"`) {
+		t.Errorf("enrolled anew for less, his consumer still has all: %s %v", m.Data, err)
+	}
 	text := ok("2 will be let in for less than 30 days more", "hub", "ls", "--hub", dir)
 	if !strings.Contains(text, "hub-1 from 127.0.0.1:") {
 		t.Errorf("nobody is connected:\n%s", text)

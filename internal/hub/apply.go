@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"vestnik/streams"
 )
 
 // Difference is what a stream of the hub is to be and is.
@@ -135,6 +137,9 @@ func Diff(ctx context.Context, js jetstream.JetStream, wanted []jetstream.Stream
 		default:
 			d.have = *s.CachedInfo()
 			d.compare()
+			if err := d.unrouted(ctx, js); err != nil {
+				return nil, err
+			}
 		}
 		list = append(list, d)
 	}
@@ -168,6 +173,23 @@ func (d *Difference) problem(f field) string {
 		}
 	}
 	return ""
+}
+
+// unrouted refuses to have EVT make room by itself where a router works: nothing may leave
+// it before that has routed it.
+func (d *Difference) unrouted(ctx context.Context, js jetstream.JetStream) error {
+	if d.Problem != "" || d.Stream != streams.EvtStream || d.want.Discard != jetstream.DiscardOld || d.have.Config.Discard != jetstream.DiscardNew {
+		return nil
+	}
+	_, err := js.Stream(ctx, streams.Route)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look up stream %s: %w", streams.Route, err)
+	}
+	d.Problem = "a router works here (stream ROUTE): events that are not routed yet would make room; --route keeps them, and where no router works any more, delete ROUTE first"
+	return nil
 }
 
 // Apply makes a stream what is wanted. It refuses to change a limit so that stored events

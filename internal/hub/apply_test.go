@@ -62,6 +62,24 @@ func TestApply(t *testing.T) {
 	if err != nil || info.State.Msgs != 2 || info.Config.Metadata["owner"] != "bank" {
 		t.Errorf("%+v %v", info, err)
 	}
+	routed, err := hub.Diff(t.Context(), js, streams.HubStreams(streams.HubOptions{Replicas: 1, Route: true, RouteBytes: 1 << 20, DoneBytes: 1 << 20}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range routed {
+		if err := d.Apply(t.Context(), js); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := diff(streams.HubOptions{}).Apply(t.Context(), js); err == nil || !strings.Contains(err.Error(), "not routed yet") {
+		t.Errorf("without the router that is there: %v", err)
+	}
+	if err := js.DeleteStream(t.Context(), streams.Route); err != nil {
+		t.Fatal(err)
+	}
+	if err := diff(streams.HubOptions{}).Apply(t.Context(), js); err != nil {
+		t.Errorf("without a router that is gone: %v", err)
+	}
 	if err := js.DeleteStream(t.Context(), streams.EvtStream); err != nil {
 		t.Fatal(err)
 	}

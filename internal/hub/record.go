@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"time"
@@ -44,15 +45,35 @@ func (f *Folder) record(e Entry) error {
 	if err != nil {
 		return fmt.Errorf("record: %w", err)
 	}
-	file, err := os.OpenFile(f.path(recFile), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	file, err := os.OpenFile(f.path(recFile), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return fmt.Errorf("record: %w", err)
 	}
-	_, err = file.Write(append(line, '\n'))
+	if err = cutTorn(file); err == nil {
+		_, err = file.Write(append(line, '\n'))
+	}
 	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
 		return fmt.Errorf("record in %s: %w", f.path(recFile), err)
 	}
 	return nil
+}
+
+// cutTorn takes away a last line that was not written whole: what it told of did not come
+// about, and the next line must not follow in it.
+func cutTorn(file *os.File) error {
+	size, err := file.Seek(0, io.SeekEnd)
+	if err != nil || size == 0 {
+		return err
+	}
+	last := make([]byte, 1)
+	if _, err := file.ReadAt(last, size-1); err != nil || last[0] == '\n' {
+		return err
+	}
+	text := make([]byte, size)
+	if _, err := file.ReadAt(text, 0); err != nil {
+		return err
+	}
+	return os.Truncate(file.Name(), int64(bytes.LastIndexByte(text, '\n') + 1))
 }
 
 // Record reads enrolled.jsonl in its order. A last line that a power cut left unfinished is

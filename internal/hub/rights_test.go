@@ -353,7 +353,7 @@ func TestRoles(t *testing.T) {
 	for role, denied := range map[string][]string{
 		"router":       {"evt.00000041.5.critical.a", "cmd.00000041.REBOOT", "twin.00000041", "$JS.API.STREAM.DELETE.EVT", "$SYS.REQ.CLAIMS.UPDATE"},
 		"sink-uralsib": {"evt.00000041.5.critical.a", "out.uralsib.high.00000041.critical", "done.proxima.00000041", "$JS.API.STREAM.PURGE.EVT", "$JS.API.STREAM.DELETE.EVT", "ctl.router.stop"},
-		hub.Operator:   {"evt.00000041.5.critical.a", "done.uralsib.00000041", "twin.00000041"},
+		hub.Operator:   {"evt.00000041.5.critical.a", "live.evt.00000041.5.critical.a", "done.uralsib.00000041", "twin.00000041"},
 		hub.Observer:   {"evt.00000041.5.critical.a", "cmd.00000041.REBOOT", "$JS.API.STREAM.PURGE.EVT", "$JS.API.STREAM.CREATE.X", "$JS.API.STREAM.DELETE.EVT", "ctl.router.stop", "$KV.CONTROL.all", "replay.x"},
 		hub.SystemRole: {"evt.00000041.5.critical.a", "$SYS.REQ.SERVER.X.RELOAD", "$SYS.REQ.CLAIMS.DELETE", "$SYS.REQ.SERVER.X.KICK"},
 	} {

@@ -47,7 +47,7 @@ func roles(sinks []string) []role {
 	}
 	return append(list,
 		role{name: Operator, account: Central, about: "a person who reads, commands terminals, replays, steers, makes the streams",
-			publish: []string{">"}, denied: []string{allEvents, "in.>", "rt.>", "done.>", "mark.>", "twin.>", "evtlast.>", "as.>"}, subscribe: []string{">"}},
+			publish: []string{">"}, denied: []string{allEvents, storedEvents, "in.>", "rt.>", "done.>", "mark.>", "twin.>", "evtlast.>", "as.>"}, subscribe: []string{">"}},
 		role{name: Observer, account: Central, about: "a person who reads",
 			publish: join(reads, []string{"ctl.*.status", discovery}), subscribe: []string{"_INBOX.>", allEvents}},
 		role{name: SystemRole, account: System, about: "vestnik revoke, and who is connected",

@@ -17,7 +17,7 @@ import (
 
 // ours are the first tokens of subjects on which nothing is replayed: what came there would
 // be taken for the real thing.
-var ours = []string{"in", "rt", "out", "done", "mark", "audit", "evt", "evtlast", "cmd", "ctl", "twin", "as", "guard", "mbx", "box", "_INBOX", "_R_"}
+var ours = []string{"in", "rt", "out", "done", "mark", "audit", "evt", "evtlast", "live", "cmd", "ctl", "twin", "as", "guard", "mbx", "box", "_INBOX", "_R_"}
 
 // Subject is where events are published: {terminal}, {device} and {severity} stand for
 // tokens made of the event's (package streams).
@@ -64,6 +64,8 @@ type Publisher struct {
 	Stored  int // events that a stream has stored
 	Heard   int // events published where no stream is
 
+	Limit time.Duration // for a stream's acknowledgement
+
 	refused chan error         // by the server: one
 	asking  context.Context    // ends when the server refuses questions about streams
 	mayNot  context.CancelFunc // ends it
@@ -72,12 +74,13 @@ type Publisher struct {
 // inFlight is how many events may wait for a stream's acknowledgement.
 const inFlight = 256
 
-// flushLimit is how long a server may take to read what was published.
+// flushLimit is how long a server may take to read what was published, or a stream to
+// acknowledge it: one that has just lost its leader may never answer.
 const flushLimit = 30 * time.Second
 
 // NewPublisher publishes on nc, whose handler of errors it sets. run is the id of the replay.
 func NewPublisher(nc *nats.Conn, js jetstream.JetStream, to Subject, run string) *Publisher {
-	p := &Publisher{nc: nc, js: js, to: to, run: run, streams: map[string]string{}, refused: make(chan error, 1)}
+	p := &Publisher{nc: nc, js: js, to: to, run: run, streams: map[string]string{}, refused: make(chan error, 1), Limit: flushLimit}
 	p.asking, p.mayNot = context.WithCancel(context.Background())
 	nc.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 		if errors.Is(err, nats.ErrPermissionViolation) {
@@ -181,6 +184,8 @@ func (p *Publisher) flush(ctx context.Context) error {
 
 // settle waits for the oldest n acknowledgements.
 func (p *Publisher) settle(ctx context.Context, n int) error {
+	limit := time.NewTimer(p.Limit)
+	defer limit.Stop()
 	for _, f := range p.waiting[:n] {
 		select {
 		case <-f.Ok():
@@ -189,6 +194,8 @@ func (p *Publisher) settle(ctx context.Context, n int) error {
 			return err
 		case err := <-f.Err():
 			return fmt.Errorf("publish on %s: %w", f.Msg().Subject, err)
+		case <-limit.C:
+			return fmt.Errorf("publish on %s: not acknowledged within %s; it may be stored all the same", f.Msg().Subject, p.Limit)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

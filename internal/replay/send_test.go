@@ -27,7 +27,7 @@ func TestSubject(t *testing.T) {
 		"": false, ".": false, "a..b": false, "a.": false, "a b": false, "a.*": false, "a.>": false, "a.{sink}": false, "{terminal}.a": false, "a.}": false,
 		"in.00000040.URAL": false, "in": false, "rt.rules": false, "out.uralsib.high.00000040.normal": false, "done.uralsib.batch": false, "audit.x": false, "evt.1": false,
 		"mark.x": false, "cmd.00000040.REBOOT": false, "ctl.edge.stop": false, "$JS.API.STREAM.LIST": false, "$SYS.x": false, "_INBOX.x": false, "guard.x": false, "as.X.cmd.1.R": false,
-		"evtlast.x": false, "twin.1": false,
+		"evtlast.x": false, "twin.1": false, "live.evt.00000040.7.critical.a": false, "lively.x": true,
 	} {
 		if err := replay.Subject(s).Check(); (err == nil) != good {
 			t.Errorf("%q: %v", s, err)
@@ -113,6 +113,24 @@ func TestPublishRefused(t *testing.T) {
 		err = p.Close(t.Context())
 	}
 	if err == nil || !strings.Contains(err.Error(), "maximum messages exceeded") || p.Stored != 10 {
+		t.Errorf("%d stored: %v", p.Stored, err)
+	}
+}
+
+// A stream that says nothing, as one that has lost its leader may, ends the replay too.
+func TestPublishUnanswered(t *testing.T) {
+	t.Parallel()
+	nc, js := brokertest.Start(t)
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "MUTE", Subjects: []string{"mute"}, NoAck: true}); err != nil {
+		t.Fatal(err)
+	}
+	p := replay.NewPublisher(nc, js, "mute", "run")
+	p.Limit = 50 * time.Millisecond
+	err := p.Publish(t.Context(), sample(0, "x", base))
+	if err == nil {
+		err = p.Close(t.Context())
+	}
+	if err == nil || !strings.Contains(err.Error(), "mute: not acknowledged") {
 		t.Errorf("%d stored: %v", p.Stored, err)
 	}
 }
