@@ -73,7 +73,7 @@ func cutTorn(file *os.File) error {
 	if _, err := file.ReadAt(text, 0); err != nil {
 		return err
 	}
-	return os.Truncate(file.Name(), int64(bytes.LastIndexByte(text, '\n') + 1))
+	return os.Truncate(file.Name(), int64(bytes.LastIndexByte(text, '\n')+1))
 }
 
 // Record reads enrolled.jsonl in its order. A last line that a power cut left unfinished is
