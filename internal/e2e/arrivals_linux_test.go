@@ -1,0 +1,166 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"vestnik/internal/event"
+	"vestnik/streams"
+)
+
+// arrivals follows EVT and knows when how many events of a terminal were there: for times,
+// not for the judgement, which reads the stream again (checkWhole).
+type arrivals struct {
+	mu    sync.Mutex
+	times map[string][]time.Time // by terminal, of each event
+}
+
+func follow(t *testing.T, js jetstream.JetStream) *arrivals {
+	a := &arrivals{times: map[string][]time.Time{}}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for from := uint64(1); ctx.Err() == nil; {
+			err := streams.Follow(ctx, js, streams.EvtStream, streams.From{Headers: true, Seq: from}, func(m jetstream.Msg) error {
+				from = streams.Seq(m) + 1
+				a.add(strings.Split(m.Subject(), ".")[1])
+				return nil
+			})
+			if err != nil { // the hub is not there
+				select {
+				case <-ctx.Done():
+				case <-time.After(50 * time.Millisecond):
+				}
+			}
+		}
+	})
+	t.Cleanup(func() { cancel(); wg.Wait() })
+	return a
+}
+
+func (a *arrivals) add(terminal string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.times[terminal] = append(a.times[terminal], time.Now())
+}
+
+func (a *arrivals) count(terminal string) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.times[terminal])
+}
+
+// after is when the n-th event of a terminal, from 0, was seen.
+func (a *arrivals) when(terminal string, n int) time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.times[terminal][n]
+}
+
+// lives are the events of one terminal by incarnation, in order.
+type lives map[string][]*event.Event
+
+// livesOf reads what an edge has stored.
+func livesOf(t *testing.T, js jetstream.JetStream) lives {
+	t.Helper()
+	s, err := js.Stream(t.Context(), streams.Events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, all := streams.Incarnations(s.CachedInfo().Config.Metadata), lives{}
+	scan(t, js, streams.Events, streams.From{}, func(m jetstream.Msg) error {
+		events, err := event.Parse(event.Header(m.Headers()), m.Data())
+		inc := streams.IncarnationAt(list, streams.Seq(m))
+		all[inc] = append(all[inc], events...)
+		return err
+	})
+	return all
+}
+
+// livesAt reads what the hub has of a terminal, and judges each message's form on the way:
+// subject and position say what they should, and positions only grow.
+func livesAt(t *testing.T, js jetstream.JetStream, terminal string) lives {
+	t.Helper()
+	all, last := lives{}, map[string]streams.Position{}
+	scan(t, js, streams.EvtStream, streams.From{Subjects: []string{streams.EvtTerminal(terminal)}}, func(m jetstream.Msg) error {
+		pos, err := streams.ParsePosition(m.Headers().Get(streams.HeaderPos))
+		if err != nil {
+			return err
+		}
+		e, err := event.FromHeader(event.Header(m.Headers()), m.Data())
+		if err != nil {
+			return err
+		}
+		inc := pos.Incarnation
+		if want := streams.Evt(terminal, e.Device, e.Severity, inc); m.Subject() != want {
+			t.Errorf("event %s stands under %s, want %s", e.ID, m.Subject(), want)
+		}
+		if was, ok := last[inc]; ok && (pos.Seq < was.Seq || pos.Seq == was.Seq && pos.Index <= was.Index) {
+			t.Errorf("at the hub %s follows %s", pos, was)
+		}
+		last[inc] = pos
+		all[inc] = append(all[inc], e)
+		return nil
+	})
+	return all
+}
+
+// total is how many events there are.
+func (l lives) total() (n int) {
+	for _, list := range l {
+		n += len(list)
+	}
+	return n
+}
+
+// differ says where two differ, "" if nowhere.
+func (l lives) differ(want lives) string {
+	if !slices.Equal(slices.Sorted(maps.Keys(l)), slices.Sorted(maps.Keys(want))) {
+		return fmt.Sprintf("lives %q, want %q", slices.Sorted(maps.Keys(l)), slices.Sorted(maps.Keys(want)))
+	}
+	for inc, list := range want {
+		for i, e := range list {
+			if i == len(l[inc]) {
+				return fmt.Sprintf("life %s ends after %d events of %d", inc, i, len(list))
+			}
+			if got := l[inc][i]; got.ID != e.ID || string(got.Raw) != string(e.Raw) {
+				return fmt.Sprintf("life %s: event %d is %s %s, want %s %s", inc, i, got.ID, got.Raw, e.ID, e.Raw)
+			}
+		}
+		if n := len(l[inc]); n > len(list) {
+			return fmt.Sprintf("life %s has %d events, want %d", inc, n, len(list))
+		}
+	}
+	return ""
+}
+
+// beyond says what l has that is no prefix of what is wanted, "" if nothing.
+func (l lives) beyond(want lives) string {
+	for inc, list := range l {
+		if len(list) > len(want[inc]) {
+			return fmt.Sprintf("life %s has %d events, want at most %d", inc, len(list), len(want[inc]))
+		}
+		if text := (lives{inc: list}).differ(lives{inc: want[inc][:len(list)]}); text != "" {
+			return text
+		}
+	}
+	return ""
+}
+
+// inOrder lists the ids of a terminal's events as EVT has them.
+func inOrder(t *testing.T, js jetstream.JetStream, terminal string) (list []string) {
+	t.Helper()
+	scan(t, js, streams.EvtStream, streams.From{Subjects: []string{streams.EvtTerminal(terminal)}, Headers: true}, func(m jetstream.Msg) error {
+		list = append(list, m.Headers().Get("ce-id"))
+		return nil
+	})
+	return list
+}
