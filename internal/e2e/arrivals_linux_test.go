@@ -58,7 +58,7 @@ func (a *arrivals) count(terminal string) int {
 	return len(a.times[terminal])
 }
 
-// after is when the n-th event of a terminal, from 0, was seen.
+// when is when the n-th event of a terminal, from 0, was seen.
 func (a *arrivals) when(terminal string, n int) time.Time {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -89,8 +89,10 @@ func livesOf(t *testing.T, js jetstream.JetStream) lives {
 // subject and position say what they should, and positions only grow.
 func livesAt(t *testing.T, js jetstream.JetStream, terminal string) lives {
 	t.Helper()
-	all, last := lives{}, map[string]streams.Position{}
-	scan(t, js, streams.EvtStream, streams.From{Subjects: []string{streams.EvtTerminal(terminal)}}, func(m jetstream.Msg) error {
+	var all lives
+	var last map[string]streams.Position
+	begin := func() { all, last = lives{}, map[string]streams.Position{} }
+	scanHub(t, js, streams.From{Subjects: []string{streams.EvtTerminal(terminal)}}, begin, func(m jetstream.Msg) error {
 		pos, err := streams.ParsePosition(m.Headers().Get(streams.HeaderPos))
 		if err != nil {
 			return err
@@ -111,6 +113,19 @@ func livesAt(t *testing.T, js jetstream.JetStream, terminal string) lives {
 		return nil
 	})
 	return all
+}
+
+// scanHub reads EVT, from the beginning again if a server of the hub was not ready.
+func scanHub(t *testing.T, js jetstream.JetStream, from streams.From, begin func(), f func(jetstream.Msg) error) {
+	t.Helper()
+	var err error
+	eventually(t, 60*time.Second, func() string { return fmt.Sprintf("EVT is read: %v", err) }, func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		begin()
+		err = streams.Scan(ctx, js, streams.EvtStream, from, f)
+		return err == nil
+	})
 }
 
 // total is how many events there are.
@@ -155,10 +170,11 @@ func (l lives) beyond(want lives) string {
 	return ""
 }
 
-// inOrder lists the ids of a terminal's events as EVT has them.
-func inOrder(t *testing.T, js jetstream.JetStream, terminal string) (list []string) {
+// idsAt lists the ids of a terminal's events as EVT has them.
+func idsAt(t *testing.T, js jetstream.JetStream, terminal string) (list []string) {
 	t.Helper()
-	scan(t, js, streams.EvtStream, streams.From{Subjects: []string{streams.EvtTerminal(terminal)}, Headers: true}, func(m jetstream.Msg) error {
+	from := streams.From{Subjects: []string{streams.EvtTerminal(terminal)}, Headers: true}
+	scanHub(t, js, from, func() { list = nil }, func(m jetstream.Msg) error {
 		list = append(list, m.Headers().Get("ce-id"))
 		return nil
 	})

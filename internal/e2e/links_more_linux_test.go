@@ -71,7 +71,9 @@ func TestHubBacklog(t *testing.T) {
 	begun := time.Now()
 	l.wire.Cut(false)
 	flow := l.flows(30*time.Second, begun)
-	eventually(t, 5*time.Minute, func() string { return fmt.Sprintf("the backlog is at the hub, of which %d are", c.arrived.count(l.atm)) },
+	eventually(t, 5*time.Minute, func() string {
+		return fmt.Sprintf("the backlog is at the hub, of which %d are", c.arrived.count(l.atm))
+	},
 		func() bool { return c.arrived.count(l.atm) >= backlog })
 	took := c.arrived.when(l.atm, backlog-1).Sub(c.arrived.when(l.atm, 0))
 	l.undisturbed(stop())
@@ -227,7 +229,7 @@ func wantBoth(t *testing.T, c *cluster, atm string, edges ...*linked) {
 		t.Errorf("%d lives with %d events, want 2 with %d", len(all), all.total(), len(union))
 	}
 	places := map[string]uint64{}
-	for i, id := range inOrder(t, c.js, atm) {
+	for i, id := range idsAt(t, c.js, atm) {
 		places[id] = uint64(i + 1)
 	}
 	for i, ids := range each {
