@@ -213,6 +213,9 @@ type kept struct {
 func note(all map[string]kept, m jetstream.Msg, now clock.Moment) {
 	var p Pause
 	key := strings.TrimPrefix(m.Subject(), prefix)
+	if key != allKey && !strings.HasPrefix(key, sinkPrefix) {
+		return // no pause: streams.Forwarded
+	}
 	if m.Headers().Get("KV-Operation") != "" || json.Unmarshal(m.Data(), &p) != nil { // removed
 		delete(all, key)
 		return

@@ -1,0 +1,503 @@
+// Package forward sends every event of EVENTS to the hub (SPEC 10): untouched by rules, also
+// those stored while the link was down, each once and in the terminal's order.
+//
+// The hub is the truth. Of each life of EVENTS' numbering (streams.Life) EVT has a true
+// prefix, for each batch is stored whole or not at all, and only behind the event that it
+// follows: the first message of a batch is guarded by the sequence of the last one of that
+// life. So a batch may be sent again at any time, and is, after a refusal, a silence or a
+// lost link: first the forwarder asks what the hub has, and goes on from there.
+//
+// Its own record (streams.Forwarded) lags behind: the keeper removes nothing beyond it, and
+// it tells where to go on when the hub has no event of this edge any more (docs/adr/0033).
+package forward
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"vestnik/internal/event"
+	"vestnik/streams"
+)
+
+// Options of a Forwarder.
+type Options struct {
+	ATM    string
+	Link   *nats.Conn          // in the account of the leaf link, with inboxes below Inbox(ATM)
+	JS     jetstream.JetStream // of the edge's own store
+	Links  func() int          // links to a hub that are up
+	Routed bool                // the hub's router routes this terminal (vestnik.conf, hub { route: hub })
+	// Report tells the monitoring systems of a finding, by an event of the edge's own (SPEC 4).
+	// nil error = it is stored.
+	Report func(ctx context.Context, text string) error
+	Log    zerolog.Logger
+}
+
+// Inbox is the prefix of a terminal's inboxes on its link: it may listen to no other.
+func Inbox(atm string) string { return "_INBOX." + streams.Terminal(atm) }
+
+// Forwarder is made by New; then Run. There must be one.
+type Forwarder struct {
+	opts   Options
+	window window
+	link   *link
+
+	// Of the goroutine of Run:
+	line   *line
+	lives  []streams.Life
+	buf    *buffer
+	done   streams.Position // the last event dropped from buf
+	reader *reading
+	late   []*batch // those whose answer has not come in time
+	last   *found   // what the hub has confirmed last
+
+	mu     sync.Mutex
+	record streams.Forwarded
+	dirty  bool // the record is not written yet
+	known  bool // there is a record
+	stats  Stats
+}
+
+// Stats are what became of forwarding since the program started.
+type Stats struct {
+	Linked   bool             `json:"linked"`
+	Position streams.Position `json:"-"` // the last event at the hub
+	At       string           `json:"position"`
+	Hub      uint64           `json:"hub_sequence"`
+	Events   uint64           `json:"events"`
+	Batches  uint64           `json:"batches"`
+	Refusals uint64           `json:"refusals"` // and answers that did not come
+	Last     time.Time        `json:"last,omitzero"`
+	Error    string           `json:"error,omitempty"` // why nothing goes now
+	Since    time.Time        `json:"since,omitzero"`  // of the error
+}
+
+// New makes a forwarder.
+func New(o Options) *Forwarder {
+	return &Forwarder{opts: o, window: newWindow(), link: &link{up: o.Links, changed: make(chan struct{}, 1)}}
+}
+
+// Run forwards until ctx ends.
+func (f *Forwarder) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	inner, cancel := context.WithCancel(ctx)
+	wg.Go(func() { f.link.watch(inner) })
+	wg.Go(func() { f.keep(inner) })
+	defer wg.Wait()
+	defer cancel()
+	pause := backoff{}
+	for ctx.Err() == nil {
+		if !f.link.await(ctx, func() { f.failed(errNoLink) }) {
+			break
+		}
+		before := f.Stats().Events
+		err := f.session(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		if f.Stats().Events > before {
+			pause = backoff{}
+		}
+		f.failed(err)
+		f.link.pause(ctx, pause.next(err))
+	}
+	f.stop()
+	return nil
+}
+
+var (
+	errNoLink = errors.New("no link to the hub")
+	errLink   = errors.New("the link to the hub has changed")
+)
+
+// session asks where the hub is, and goes on from there until something is wrong.
+func (f *Forwarder) session(ctx context.Context) error {
+	if f.line == nil {
+		var err error
+		if f.line, err = openLine(f.opts.Link); err != nil {
+			return err
+		}
+	}
+	if f.link.fresh() {
+		f.window.again()
+	}
+	p, err := f.place(ctx)
+	if err != nil {
+		return err
+	}
+	if err := f.read(ctx, p.behind); err != nil {
+		return err
+	}
+	return f.pump(ctx, &p)
+}
+
+func (f *Forwarder) stop() {
+	f.unread()
+	if f.line != nil {
+		f.line.close()
+	}
+}
+
+// place finds out where to go on.
+func (f *Forwarder) place(ctx context.Context) (place, error) {
+	s, err := f.situation(ctx)
+	if err != nil {
+		return place{}, err
+	}
+	p := where(s)
+	if p.anew {
+		f.opts.Log.Warn().Uint64("end", s.end).Uint64("recorded", s.record.Hub).Msg("the hub has a new EVT: all that EVENTS has is forwarded")
+	}
+	if p.gap != nil {
+		f.opts.Log.Error().Uint64("from", p.gap.from).Uint64("to", p.gap.to).Msg("events were removed before they were forwarded")
+	}
+	if p.fork {
+		return f.fork(ctx, p, s)
+	}
+	return p, nil
+}
+
+// situation asks the hub, and the own store.
+func (f *Forwarder) situation(ctx context.Context) (situation, error) {
+	var s situation
+	events, err := f.opts.JS.Stream(ctx, streams.Events)
+	if err != nil {
+		return s, fmt.Errorf("look up EVENTS: %w", err)
+	}
+	info := events.CachedInfo()
+	s.lives, s.first = streams.Lives(info.Config.Metadata), max(info.State.FirstSeq, 1)
+	if info.State.Msgs == 0 {
+		s.first = info.State.LastSeq + 1
+	}
+	if len(s.lives) == 0 {
+		return s, errors.New("EVENTS has no incarnation")
+	}
+	if s.record, s.recorded, err = f.recorded(ctx); err != nil {
+		return s, err
+	}
+	for i := len(s.lives) - 1; i >= 0 && s.hub == nil; i-- {
+		if s.hub, err = f.askLife(ctx, s.lives[i].ID); err != nil {
+			return s, err
+		}
+	}
+	if s.hub == nil {
+		s.end, err = f.askEnd(ctx, s.lives[len(s.lives)-1].ID)
+		return s, err
+	}
+	s.own, err = ownAt(ctx, events, s.hub)
+	return s, err
+}
+
+// ownAt compares EVENTS with what the hub has.
+func ownAt(ctx context.Context, events jetstream.Stream, hub *found) (own, error) {
+	state := events.CachedInfo().State
+	switch {
+	case hub.pos.Seq > state.LastSeq:
+		return beyond, nil
+	case hub.pos.Seq < state.FirstSeq:
+		return removed, nil
+	}
+	m, err := events.GetMsg(ctx, hub.pos.Seq)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return removed, nil
+	}
+	if err != nil {
+		return same, fmt.Errorf("read EVENTS: %w", err)
+	}
+	list, err := event.Parse(event.Header(m.Header), m.Data)
+	if err != nil || hub.pos.Index < 0 || hub.pos.Index >= len(list) || list[hub.pos.Index].ID != hub.id {
+		return other, nil //nolint:nilerr // what cannot be read is not what the hub has
+	}
+	return same, nil
+}
+
+// askLife asks for the last event of a life at the hub, nil = none.
+func (f *Forwarder) askLife(ctx context.Context, life string) (*found, error) {
+	m, acked, err := f.ask(ctx, nats.NewMsg(streams.EvtLast(f.opts.ATM, life)))
+	if err != nil {
+		return nil, err
+	}
+	last, err := lastOfLife(m)
+	if err != nil {
+		return nil, err
+	}
+	if last != nil && last.pos.Incarnation != life {
+		return nil, fmt.Errorf("the hub answers %s for life %s", last.pos, life)
+	}
+	if acked != nil && acked.pos.Incarnation == life && (last == nil || acked.seq > last.seq) {
+		return acked, nil // a server that lags behind has answered
+	}
+	return last, nil
+}
+
+// askEnd asks for EVT's last sequence, by a message that cannot be stored.
+func (f *Forwarder) askEnd(ctx context.Context, life string) (uint64, error) {
+	probe := nats.NewMsg(streams.Evt(f.opts.ATM, "0", "other", life))
+	probe.Header[lastSequence] = []string{fmt.Sprint(uint64(impossible))}
+	m, _, err := f.ask(ctx, probe)
+	if err != nil {
+		return 0, err
+	}
+	return endOfEvt(m)
+}
+
+// ask waits for an answer; acked is what a late answer to a batch has confirmed meanwhile.
+func (f *Forwarder) ask(ctx context.Context, m *nats.Msg) (answer *nats.Msg, acked *found, err error) {
+	name, err := f.line.request(m)
+	if err != nil {
+		return nil, nil, err
+	}
+	timer := time.NewTimer(f.window.timeout)
+	defer timer.Stop()
+	for {
+		select {
+		case m := <-f.line.answers:
+			if f.line.name(m) == name {
+				return m, acked, nil
+			}
+			if b, seq := f.isLate(m); b != nil {
+				acked = &found{b.end.pos, seq, b.end.id}
+			}
+		case <-timer.C:
+			f.window.silent()
+			return nil, nil, errSilent
+		case <-f.link.changed:
+			return nil, nil, errLink
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		}
+	}
+}
+
+// maxLate batches are remembered after their time is over: their answers may still come.
+const maxLate = 8
+
+func (f *Forwarder) remember(b *batch) {
+	if f.late = append(f.late, b); len(f.late) > maxLate {
+		f.late = f.late[1:]
+	}
+}
+
+// isLate tells whether m says that an earlier batch is stored.
+func (f *Forwarder) isLate(m *nats.Msg) (*batch, uint64) {
+	i := slices.IndexFunc(f.late, func(b *batch) bool { return b.name == f.line.name(m) })
+	if i < 0 {
+		return nil, 0
+	}
+	b := f.late[i]
+	f.late = slices.Delete(f.late, i, i+1)
+	seq, err := stored(m)
+	if err != nil {
+		return nil, 0
+	}
+	return b, seq
+}
+
+// fork begins a new life of EVENTS at the hub: somebody else forwards under this one.
+func (f *Forwarder) fork(ctx context.Context, p place, s situation) (place, error) {
+	events, err := f.opts.JS.Stream(ctx, streams.Events)
+	if err != nil {
+		return p, fmt.Errorf("look up EVENTS: %w", err)
+	}
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	cfg, id := events.CachedInfo().Config, hex.EncodeToString(b[:])
+	streams.Fork(&cfg, id, p.behind)
+	if _, err := f.opts.JS.UpdateStream(ctx, cfg); err != nil {
+		return p, fmt.Errorf("begin a new life of EVENTS: %w", err)
+	}
+	f.opts.Log.Error().Str("hub", s.hub.pos.String()).Str("event", s.hub.id).Str("behind", p.behind.String()).Str("life", id).
+		Msg("the hub has other events under this edge's numbers: a copy of this disk, or an older image of it, is in use")
+	p.fork = false
+	return p, nil
+}
+
+// reading is a reader at work.
+type reading struct {
+	stop func()
+	done chan error
+}
+
+// read has the buffer begin behind a position.
+func (f *Forwarder) read(ctx context.Context, behind streams.Position) error {
+	events, err := f.opts.JS.Stream(ctx, streams.Events)
+	if err != nil {
+		return fmt.Errorf("look up EVENTS: %w", err)
+	}
+	lives := streams.Lives(events.CachedInfo().Config.Metadata)
+	if f.reader != nil && slices.Equal(lives, f.lives) && f.buf.skip(behind, f.done) {
+		f.done = behind
+		return nil
+	}
+	f.unread()
+	f.lives, f.buf, f.done = lives, newBuffer(), behind
+	r := &reader{js: f.opts.JS, lives: lives, behind: behind, atm: f.opts.ATM, routed: f.opts.Routed, to: f.buf, log: f.opts.Log}
+	inner, cancel := context.WithCancel(ctx)
+	f.reader = &reading{stop: cancel, done: make(chan error, 1)}
+	go func(done chan error) { done <- r.run(inner) }(f.reader.done)
+	return nil
+}
+
+func (f *Forwarder) unread() {
+	if f.reader != nil {
+		f.reader.stop()
+		<-f.reader.done
+		f.reader = nil
+	}
+}
+
+// pump sends batches, one at a time, until something is wrong.
+func (f *Forwarder) pump(ctx context.Context, p *place) error {
+	f.well()
+	for {
+		items, full := f.buf.next(f.window)
+		if len(items) == 0 {
+			if err := f.idle(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		expect := uint64(0)
+		if items[0].pos.Incarnation == p.life {
+			expect = p.expect
+		}
+		b, err := f.line.send(f.opts.ATM, items, expect)
+		if err != nil {
+			return err
+		}
+		b.full = full
+		if err := f.await(ctx, b, p); err != nil {
+			return err
+		}
+	}
+}
+
+// idle waits for something to send.
+func (f *Forwarder) idle(ctx context.Context) error {
+	select {
+	case <-f.buf.more:
+		return nil
+	case m := <-f.line.answers:
+		f.isLate(m) // stored long ago, or asked long ago
+		return nil
+	case err := <-f.reader.done:
+		return f.readerFailed(err)
+	case <-f.link.changed:
+		return errLink
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (f *Forwarder) readerFailed(err error) error {
+	f.reader.stop()
+	f.reader = nil
+	return fmt.Errorf("read EVENTS: %w", err)
+}
+
+// await waits for the answer to a batch, or for a late one that makes it needless.
+func (f *Forwarder) await(ctx context.Context, b *batch, p *place) error {
+	timer := time.NewTimer(f.window.timeout)
+	defer timer.Stop()
+	for {
+		select {
+		case m := <-f.line.answers:
+			if f.line.name(m) != b.name {
+				if earlier, seq := f.isLate(m); earlier != nil && f.confirm(earlier, seq, p) {
+					f.remember(b)
+					return nil
+				}
+				continue
+			}
+			seq, err := stored(m)
+			if err != nil {
+				f.count(func(s *Stats) { s.Refusals++ })
+				return err
+			}
+			f.window.answered(time.Since(b.sent), b.full)
+			f.confirm(b, seq, p)
+			return nil
+		case <-timer.C:
+			f.window.silent()
+			f.remember(b)
+			f.count(func(s *Stats) { s.Refusals++ })
+			return errSilent
+		case <-f.link.changed:
+			f.remember(b)
+			return errLink
+		case err := <-f.reader.done:
+			return f.readerFailed(err)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// confirm takes what the hub has stored from the buffer; false: nothing of it is there.
+func (f *Forwarder) confirm(b *batch, seq uint64, p *place) bool {
+	end := b.end
+	if !f.buf.skip(end.pos, streams.Position{Seq: 0, Index: -2}) {
+		return false
+	}
+	f.done, p.life, p.expect = end.pos, end.pos.Incarnation, seq
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.record.Position, f.record.Hub, f.record.ID, f.dirty = end.pos.String(), seq, end.id, true
+	s := &f.stats
+	s.Position, s.At, s.Hub, s.Last, s.Error = end.pos, f.record.Position, seq, time.Now(), ""
+	s.Events += uint64(b.n)
+	s.Batches++
+	return true
+}
+
+// Stats may be called at any time.
+func (f *Forwarder) Stats() Stats {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := f.stats
+	s.Linked = f.opts.Links() > 0
+	return s
+}
+
+func (f *Forwarder) count(c func(*Stats)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c(&f.stats)
+}
+
+// failed notes why nothing goes; each reason is told once.
+func (f *Forwarder) failed(err error) {
+	if errors.Is(err, errLink) {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	text := err.Error()
+	var r *refusal
+	if errors.As(err, &r) && r.Code == wrongLast { // an answer came late: no fault
+		f.opts.Log.Debug().Err(err).Msg("a batch was refused, the hub is asked what it has")
+		return
+	}
+	if f.stats.Error != text {
+		f.opts.Log.Warn().Err(err).Msg("events are not forwarded to the hub, tried again")
+		f.stats.Error, f.stats.Since = text, time.Now()
+	}
+}
+
+func (f *Forwarder) well() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.stats.Error != "" || f.stats.At == "" {
+		f.opts.Log.Info().Str("behind", f.done.String()).Msg("events are forwarded to the hub")
+	}
+	f.stats.Error, f.stats.At, f.stats.Position = "", f.done.String(), f.done
+}

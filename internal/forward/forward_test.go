@@ -1,0 +1,249 @@
+package forward
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"vestnik/internal/broker"
+	"vestnik/internal/broker/hubtest"
+	"vestnik/internal/event"
+	"vestnik/streams"
+)
+
+const atm = "00000040"
+
+// edge is an edge's store with a forwarder.
+type edge struct {
+	t    testing.TB
+	dir  string
+	leaf string // block of nats.conf
+
+	b    *broker.Server
+	js   jetstream.JetStream
+	f    *Forwarder
+	said []string // reports
+	mu   sync.Mutex
+	stop func()
+}
+
+func newEdge(t testing.TB, leaf string) *edge {
+	t.Helper()
+	e := &edge{t: t, dir: t.TempDir(), leaf: leaf}
+	e.start()
+	t.Cleanup(func() { e.halt() })
+	return e
+}
+
+// start opens the store, and forwards.
+func (e *edge) start() {
+	e.t.Helper()
+	text := fmt.Sprintf("listen: \"127.0.0.1:-1\"\njetstream { store_dir: %q, domain: %q }\n%s", filepath.Join(e.dir, "data"), "edge", e.leaf)
+	file := filepath.Join(e.dir, "nats.conf")
+	must(e.t, os.WriteFile(file, []byte(text), 0o600))
+	b, err := broker.Start(broker.Options{File: file, Log: zerolog.Nop()})
+	must(e.t, err)
+	nc, err := b.Connect("edge")
+	must(e.t, err)
+	e.js, err = jetstream.New(nc)
+	must(e.t, err)
+	cfg := streams.EventsConfig(64 << 20)
+	streams.SetIncarnations(&cfg, []streams.Incarnation{{ID: event.NewID(time.Now())[28:], First: 1}})
+	_, _, err = streams.Ensure(e.t.Context(), e.js, cfg, 0)
+	must(e.t, err)
+	_, err = e.js.CreateOrUpdateKeyValue(e.t.Context(), streams.ControlConfig())
+	must(e.t, err)
+	e.b = b
+	stopForward := e.forward()
+	e.stop = func() {
+		stopForward()
+		nc.Close()
+		b.Close()
+	}
+}
+
+func (e *edge) forward() (stop func()) {
+	link, err := e.b.ConnectLink("forward", nats.CustomInboxPrefix(Inbox(atm)))
+	must(e.t, err)
+	e.f = New(Options{ATM: atm, Link: link, JS: e.js, Links: e.b.Links, Report: e.report, Log: logOf(e.t)})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = e.f.Run(ctx) }()
+	return func() { cancel(); <-done; link.Close() }
+}
+
+func (e *edge) report(_ context.Context, text string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.said = append(e.said, text)
+	return nil
+}
+
+func (e *edge) halt() {
+	if e.stop != nil {
+		e.stop()
+		e.stop = nil
+	}
+}
+
+func logOf(t testing.TB) zerolog.Logger {
+	if os.Getenv("VESTNIK_LOG") == "" {
+		return zerolog.Nop()
+	}
+	return zerolog.New(zerolog.NewTestWriter(t)).With().Timestamp().Logger()
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// record stores n events, packed as the journal packs them: so many in a message.
+func (e *edge) record(n, together int) {
+	e.t.Helper()
+	for n > 0 {
+		k := min(n, together)
+		n -= k
+		var list []*event.Event
+		for range k {
+			now := time.Now()
+			list = append(list, &event.Event{ID: event.NewID(now), Terminal: atm, Signature: "URAL", Severity: "critical", Device: "CDM", Time: now.UTC(),
+				Raw: []byte(fmt.Sprintf("<event severity='critical' device='CDM' message='Купюра замята %d' agent='ProATM'/>", n))})
+		}
+		m := &nats.Msg{Subject: streams.InBatch, Header: nats.Header(event.BatchHeader()), Data: event.AppendBatch(nil, list)}
+		if k == 1 {
+			m = &nats.Msg{Subject: streams.In(atm, "URAL"), Header: nats.Header{}, Data: list[0].Raw}
+			list[0].SetHeader(event.Header(m.Header))
+		}
+		_, err := e.js.PublishMsg(context.Background(), m)
+		must(e.t, err)
+	}
+}
+
+// stored are the events of EVENTS with their positions.
+func (e *edge) stored() (list []string) {
+	e.t.Helper()
+	s, err := e.js.Stream(context.Background(), streams.Events)
+	must(e.t, err)
+	lives := streams.Lives(s.CachedInfo().Config.Metadata)
+	must(e.t, streams.Scan(context.Background(), e.js, streams.Events, streams.From{}, func(m jetstream.Msg) error {
+		events, err := event.Parse(event.Header(m.Headers()), m.Data())
+		for i, ev := range events {
+			list = append(list, line1(streams.Position{Incarnation: streams.LifeAt(lives, streams.Seq(m), i), Seq: streams.Seq(m), Index: i}.String(), ev))
+		}
+		return err
+	}))
+	return list
+}
+
+func line1(pos string, ev *event.Event) string {
+	return fmt.Sprintf("%s %s %s %s", pos, ev.ID, ev.Severity, ev.Raw)
+}
+
+// atHub are the events of EVT of this terminal.
+func atHub(t testing.TB, js jetstream.JetStream) (list []string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	must(t, streams.Scan(ctx, js, streams.EvtStream, streams.From{Subjects: []string{streams.EvtTerminal(atm)}}, func(m jetstream.Msg) error {
+		events, err := event.Parse(event.Header(m.Headers()), m.Data())
+		if err != nil {
+			return err
+		}
+		list = append(list, line1(m.Headers().Get(streams.HeaderPos), events[0]))
+		return nil
+	}))
+	return list
+}
+
+// arrive waits until the hub has exactly what EVENTS has, in order, each once.
+func (e *edge) arrive(h *hubtest.Hub) {
+	e.t.Helper()
+	want := e.stored()
+	e.awaitForwarded()
+	equal(e.t, atHub(e.t, h.JetStream()), want)
+}
+
+// awaitForwarded waits until the forwarder has the confirmation of EVENTS' last event.
+func (e *edge) awaitForwarded() {
+	e.t.Helper()
+	s, err := e.js.Stream(context.Background(), streams.Events)
+	must(e.t, err)
+	last := s.CachedInfo().State.LastSeq
+	await(e.t, 60*time.Second, func() bool { return e.f.Stats().Position.Seq >= last })
+}
+
+func equal(t testing.TB, got, want []string) {
+	t.Helper()
+	for i := range want {
+		if i >= len(got) || got[i] != want[i] {
+			t.Fatalf("event %d of %d (the hub has %d):\ngot  %v\nwant %s", i, len(want), len(got), got[min(i, len(got)):min(i+1, len(got))], want[i])
+		}
+	}
+	if len(got) > len(want) {
+		t.Fatalf("the hub has %d events, want %d; more: %s", len(got), len(want), got[len(want)])
+	}
+}
+
+func await(t testing.TB, most time.Duration, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(most); !ok(); time.Sleep(5 * time.Millisecond) { // between two looks
+		if time.Now().After(end) {
+			t.Fatal("waited in vain")
+		}
+	}
+}
+
+// SPEC 10: the hub gathers every event, each once and in the terminal's order: single and
+// packed, of before the link was up and of after, across a restart of the edge.
+func TestForward(t *testing.T) {
+	t.Parallel()
+	h := hubtest.Start(t, 3, atm)
+	h.MakeEvt(streams.HubOptions{})
+	e := newEdge(t, h.LeafBlock(atm))
+	e.record(3, 1)
+	e.record(2500, 700)
+	e.arrive(h)
+	e.record(50, 7)
+	e.halt()
+	e.start()
+	e.record(5, 1)
+	e.arrive(h)
+}
+
+// The hub's leader stops, and all its servers: what was stored meanwhile arrives, in order,
+// each once.
+func TestHubStops(t *testing.T) {
+	t.Parallel()
+	h := hubtest.Start(t, 3, atm)
+	h.MakeEvt(streams.HubOptions{})
+	e := newEdge(t, h.LeafBlock(atm))
+	e.record(1500, 50)
+	for i := range 3 {
+		h.Stop(i)
+		e.record(700, 30)
+		h.StartServer(i)
+		h.Ready()
+	}
+	e.arrive(h)
+	for i := range 3 {
+		h.Stop(i)
+	}
+	await(t, 30*time.Second, func() bool { return e.f.Stats().Error == errNoLink.Error() })
+	e.record(300, 10)
+	for i := range 3 {
+		h.StartServer(i)
+	}
+	h.Ready()
+	e.arrive(h)
+}

@@ -1,0 +1,164 @@
+package forward
+
+import (
+	"context"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"vestnik/internal/event"
+	"vestnik/streams"
+)
+
+// item is one event, ready to be sent.
+type item struct {
+	pos streams.Position
+	msg *nats.Msg
+	id  string
+}
+
+func (i *item) size() int { return len(i.msg.Data) + headerSize }
+
+// headerSize is about what the headers of one event take.
+const headerSize = 450
+
+// buffer has what was read of EVENTS and is not at the hub yet, in order: what is in
+// flight, and what follows. Its reader goes on while a batch is under way.
+type buffer struct {
+	mu    sync.Mutex
+	items []item
+	bytes int
+	more  chan struct{} // has one element when something has come
+	room  chan struct{} // has one element when something has gone
+}
+
+const (
+	bufferEvents = 3 * maxEvents
+	bufferBytes  = 4 * maxBytes
+)
+
+func newBuffer() *buffer {
+	return &buffer{more: make(chan struct{}, 1), room: make(chan struct{}, 1)}
+}
+
+// put waits for room.
+func (b *buffer) put(ctx context.Context, items []item) error {
+	for !b.offer(items) {
+		select {
+		case <-b.room:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	wake(b.more)
+	return nil
+}
+
+func (b *buffer) offer(items []item) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.items) >= bufferEvents || b.bytes >= bufferBytes {
+		return false
+	}
+	b.items = append(b.items, items...)
+	for i := range items {
+		b.bytes += items[i].size()
+	}
+	return true
+}
+
+// next are the first items, of one life, as many as the window takes; full = there are more.
+func (b *buffer) next(w window) (list []item, full bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n, bytes := 0, 0
+	for n < min(len(b.items), w.events) && b.items[n].pos.Incarnation == b.items[0].pos.Incarnation {
+		if bytes += b.items[n].size(); bytes > w.bytes && n > 0 {
+			break
+		}
+		n++
+	}
+	return b.items[:n:n], n < len(b.items)
+}
+
+// drop removes the first n.
+func (b *buffer) drop(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range n {
+		b.bytes -= b.items[i].size()
+		b.items[i] = item{}
+	}
+	b.items = b.items[n:]
+	wake(b.room)
+}
+
+// skip removes what is at or before p, and tells whether the next item follows p: then it
+// need not be read anew.
+func (b *buffer) skip(p, end streams.Position) bool {
+	b.mu.Lock()
+	items := b.items
+	b.mu.Unlock()
+	for i := range items {
+		if items[i].pos == p {
+			b.drop(i + 1)
+			return true
+		}
+	}
+	return p == end
+}
+
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// reader fills a buffer from EVENTS.
+type reader struct {
+	js     jetstream.JetStream
+	lives  []streams.Life
+	behind streams.Position
+	atm    string
+	routed bool
+	to     *buffer
+	log    zerolog.Logger
+}
+
+func (r *reader) run(ctx context.Context) error {
+	return streams.Follow(ctx, r.js, streams.Events, streams.From{Seq: r.behind.Seq}, func(m jetstream.Msg) error {
+		return r.to.put(ctx, r.items(m))
+	})
+}
+
+// items makes the messages for EVT of one of EVENTS (streams.Evt).
+func (r *reader) items(m jetstream.Msg) []item {
+	seq := streams.Seq(m)
+	events, err := event.Parse(event.Header(m.Headers()), m.Data())
+	if err != nil {
+		r.log.Error().Err(err).Uint64("seq", seq).Msg("a message of EVENTS cannot be read: it is not forwarded")
+		return nil
+	}
+	items := make([]item, 0, len(events))
+	for i, e := range events {
+		if seq == r.behind.Seq && i <= r.behind.Index {
+			continue
+		}
+		pos := streams.Position{Incarnation: streams.LifeAt(r.lives, seq, i), Seq: seq, Index: i}
+		items = append(items, item{pos: pos, id: e.ID, msg: r.message(e, pos)})
+	}
+	return items
+}
+
+func (r *reader) message(e *event.Event, pos streams.Position) *nats.Msg {
+	h := make(nats.Header, 18)
+	e.SetHeader(event.Header(h))
+	h[streams.HeaderPos] = []string{pos.String()}
+	if r.routed {
+		h[streams.HeaderRouted] = []string{streams.RoutedHub}
+	}
+	return &nats.Msg{Subject: streams.Evt(r.atm, e.Device, e.Severity, pos.Incarnation), Header: h, Data: e.Raw}
+}

@@ -1,0 +1,43 @@
+package forward
+
+import "time"
+
+// window is how much goes in one batch, and how long to wait for its answer. It begins
+// small, so that a slow link is not cut by pings that wait behind our data.
+type window struct {
+	events, bytes int
+	timeout       time.Duration
+}
+
+const (
+	minEvents, minBytes = 16, 8 << 10 // to begin with
+	maxEvents, maxBytes = 900, 1 << 20
+	quick, slow         = 250 * time.Millisecond, time.Second
+	minTimeout          = 2 * time.Second
+	maxTimeout          = 2 * time.Minute
+)
+
+func newWindow() window { return window{minEvents, minBytes, minTimeout} }
+
+// answered learns from a batch that took so long; full = there was more to send.
+func (w *window) answered(took time.Duration, full bool) {
+	switch {
+	case took > slow:
+		w.halve()
+	case took < quick && full:
+		w.events, w.bytes = min(2*w.events, maxEvents), min(2*w.bytes, maxBytes)
+	}
+	w.timeout = max(w.timeout/2, min(2*took, maxTimeout), minTimeout)
+}
+
+// silent learns from a batch that was not answered in time.
+func (w *window) silent() {
+	w.halve()
+	w.timeout = min(2*w.timeout, maxTimeout)
+}
+
+// again begins small, on a link that has just come up; the timeout stays, it was dear.
+func (w *window) again() { w.events, w.bytes = min(w.events, minEvents), min(w.bytes, minBytes) }
+
+// halve goes down to one event: the first goes whatever its size.
+func (w *window) halve() { w.events, w.bytes = max(w.events/2, 1), max(w.bytes/2, 512) }
