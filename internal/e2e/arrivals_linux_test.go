@@ -65,7 +65,7 @@ func (a *arrivals) when(terminal string, n int) time.Time {
 	return a.times[terminal][n]
 }
 
-// lives are the events of one terminal by incarnation, in order.
+// lives are the events of one terminal by life (streams.Life), in order.
 type lives map[string][]*event.Event
 
 // livesOf reads what an edge has stored.
@@ -75,11 +75,13 @@ func livesOf(t *testing.T, js jetstream.JetStream) lives {
 	if err != nil {
 		t.Fatal(err)
 	}
-	list, all := streams.Incarnations(s.CachedInfo().Config.Metadata), lives{}
+	list, all := streams.Lives(s.CachedInfo().Config.Metadata), lives{}
 	scan(t, js, streams.Events, streams.From{}, func(m jetstream.Msg) error {
 		events, err := event.Parse(event.Header(m.Headers()), m.Data())
-		inc := streams.IncarnationAt(list, streams.Seq(m))
-		all[inc] = append(all[inc], events...)
+		for i, e := range events {
+			life := streams.LifeAt(list, streams.Seq(m), i)
+			all[life] = append(all[life], e)
+		}
 		return err
 	})
 	return all
