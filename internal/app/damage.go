@@ -51,8 +51,9 @@ func (s *store) lookForDamage(dir string) error {
 }
 
 // eventsLost completes what is known of a loss in EVENTS by the router's position:
-// how much of it nobody had read. again is set if numbers will be used again.
-func (d *damage) eventsLost(last uint64, seen streams.Position, list []streams.Incarnation, again *bool) error {
+// how much of it nobody had read; and by the furthest that the router or the hub has had.
+// again is set if numbers will be used again.
+func (d *damage) eventsLost(last uint64, seen streams.Position, furthest uint64, list []streams.Incarnation, again *bool) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	found := false
@@ -67,9 +68,9 @@ func (d *damage) eventsLost(last uint64, seen streams.Position, list []streams.I
 			*again = *again || r.To > last
 		}
 	}
-	if *again && !found && seen.Seq > last { // the notes did not know, the router does
+	if *again && !found && furthest > last { // the notes did not know, the router or the hub does
 		d.history.List = append(d.history.List, scrub.Damage{Time: time.Now().UTC(), Stream: streams.Events,
-			Lost: seen.Seq - last, Ranges: []scrub.Range{{From: last + 1, To: seen.Seq}}})
+			Lost: furthest - last, Ranges: []scrub.Range{{From: last + 1, To: furthest}}, Unread: unread([]scrub.Range{{From: last + 1, To: furthest}}, seen.Resume(list).Seq)})
 		found = true
 	}
 	if !found {

@@ -79,8 +79,8 @@ func newIncarnation() string {
 	return hex.EncodeToString(b[:])
 }
 
-// checkEnd compares EVENTS with what the router has seen of it, and with what
-// was lost of its end. Numbers that will be used again belong to a new incarnation,
+// checkEnd compares EVENTS with what the router has seen of it and what the hub has, and
+// with what was lost of its end. Numbers that will be used again belong to a new incarnation,
 // which keeps them apart (DESIGN fact 7).
 func (s *store) checkEnd(ctx context.Context, events jetstream.Stream) error {
 	seen, err := routed(ctx, s.js)
@@ -89,14 +89,22 @@ func (s *store) checkEnd(ctx context.Context, events jetstream.Stream) error {
 	}
 	info := events.CachedInfo()
 	list := streams.Incarnations(info.Config.Metadata)
-	again := len(list) == 0 || seen.Incarnation == list[len(list)-1].ID && seen.Seq > info.State.LastSeq
-	if err := s.damage.eventsLost(info.State.LastSeq, seen, list, &again); err != nil {
+	forwarded, err := s.forwarded(ctx, info.Config.Metadata)
+	if err != nil {
+		return err
+	}
+	furthest := forwarded
+	if len(list) == 0 || seen.Incarnation == list[len(list)-1].ID {
+		furthest = max(furthest, seen.Seq)
+	}
+	again := len(list) == 0 || furthest > info.State.LastSeq
+	if err := s.damage.eventsLost(info.State.LastSeq, seen, furthest, list, &again); err != nil {
 		return err
 	}
 	if !again {
 		return nil
 	}
-	s.log.Warn().Uint64("last", info.State.LastSeq).Str("routed", seen.String()).Msg("a new incarnation of EVENTS begins: numbers are used again")
+	s.log.Warn().Uint64("last", info.State.LastSeq).Str("routed", seen.String()).Uint64("forwarded", forwarded).Msg("a new incarnation of EVENTS begins: numbers are used again")
 	cfg := info.Config
 	streams.SetIncarnations(&cfg, append(list, streams.Incarnation{ID: newIncarnation(), First: info.State.LastSeq + 1}))
 	if _, err := s.js.UpdateStream(ctx, cfg); err != nil {

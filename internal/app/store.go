@@ -10,6 +10,7 @@ import (
 
 	"vestnik/internal/broker"
 	"vestnik/internal/control"
+	"vestnik/internal/forward"
 	"vestnik/internal/guard"
 	"vestnik/internal/journal"
 )
@@ -24,6 +25,8 @@ type store struct {
 	journal *journal.Journal
 	damage  *damage // what is known of it
 	guard   *guard.Guard
+	link    *nats.Conn // to the hub, nil = there is none
+	forward *forward.Forwarder
 	door    *control.Door      // of commands
 	stopped context.CancelFunc // of the journal
 	written chan error         // the journal has ended
@@ -57,7 +60,7 @@ func (e *edge) openStore(ctx context.Context, after *broker.Server) (_ *store, e
 		return nil, err
 	}
 	s.preparePolling(ctx)
-	for _, step := range []func(context.Context) error{s.events, s.askRenewal, s.beginNotes} {
+	for _, step := range []func(context.Context) error{s.events, s.openForward, s.askRenewal, s.beginNotes} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}
@@ -94,7 +97,7 @@ func (s *store) record() {
 // again: then it returns true.
 func (s *store) run(ctx context.Context) bool {
 	defer s.board.Join(s.health())()
-	err := together(ctx, s.pauses, s.tell, s.tellDamage, s.keepNotes, s.gate, s.guard.Run, s.control, s.door.Run, s.keepRecord, s.twins, s.watch)
+	err := together(ctx, s.pauses, s.tell, s.tellDamage, s.keepNotes, s.gate, s.guard.Run, s.control, s.door.Run, s.keepRecord, s.twins, s.forwarding, s.watch)
 	if errors.Is(err, errWritable) {
 		return true
 	}
@@ -119,6 +122,9 @@ func (s *store) close() {
 		<-s.written
 	}
 	s.commands.journal.Close()
+	if s.link != nil {
+		s.link.Close()
+	}
 	if s.nc != nil {
 		s.nc.Close()
 	}

@@ -181,7 +181,7 @@ func (f *Forwarder) situation(ctx context.Context) (situation, error) {
 	if len(s.lives) == 0 {
 		return s, errors.New("EVENTS has no incarnation")
 	}
-	if s.record, s.recorded, err = f.recorded(ctx); err != nil {
+	if s.record, err = f.recorded(ctx); err != nil {
 		return s, err
 	}
 	for i := len(s.lives) - 1; i >= 0 && s.hub == nil; i-- {

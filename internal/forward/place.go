@@ -25,13 +25,12 @@ const (
 
 // situation is all that is known when forwarding is to go on.
 type situation struct {
-	lives    []streams.Life
-	record   streams.Forwarded
-	recorded bool
-	first    uint64 // of EVENTS; last+1 where it is empty
-	hub      *found // of the newest life of which the hub has any event, nil = of none
-	own      own    // at hub.pos
-	end      uint64 // EVT's last sequence, where hub is nil
+	lives  []streams.Life
+	record streams.Forwarded
+	first  uint64 // of EVENTS; last+1 where it is empty
+	hub    *found // of the newest life of which the hub has any event, nil = of none
+	own    own    // at hub.pos
+	end    uint64 // EVT's last sequence, where hub is nil
 }
 
 // place is where to go on.
@@ -51,13 +50,9 @@ type gap struct{ from, to uint64 }
 // what it does not have is sent. The record only counts where the hub has nothing of ours.
 func where(s situation) place {
 	start := streams.Position{Incarnation: streams.LifeAt(s.lives, s.first, 0), Seq: s.first, Index: -1}
-	recorded := start
-	if s.recorded {
-		recorded = s.record.At().Live(s.lives)
-	}
-	p := place{behind: recorded}
+	p := place{behind: s.record.At().Live(s.lives)}
 	switch {
-	case s.hub == nil && s.recorded && s.end < s.record.Hub:
+	case s.hub == nil && s.end < s.record.Hub:
 		p.behind, p.anew = start, true
 	case s.hub == nil: // nothing was sent, or it has expired
 	case s.own == same || s.own == removed:
@@ -66,7 +61,7 @@ func where(s situation) place {
 		p.behind, p.life, p.expect = s.hub.pos.Live(s.lives), s.hub.pos.Incarnation, s.hub.seq
 	default:
 		p.fork = true
-		if s.recorded && s.place(s.record.At().Incarnation) > s.place(s.hub.pos.Incarnation) {
+		if s.place(s.record.At().Incarnation) > s.place(s.hub.pos.Incarnation) {
 			p.behind = start // the hub has lost what the record knows of: rather twice than not at all
 		}
 	}
@@ -79,14 +74,13 @@ func (s situation) place(life string) int {
 	return slices.IndexFunc(s.lives, func(l streams.Life) bool { return l.ID == life })
 }
 
-// lacking is what should follow and has been removed; what was before there was a hub is
-// not owed to it.
+// lacking is what should follow and has been removed.
 func (s situation) lacking(behind streams.Position) *gap {
 	needed := behind.Seq + 1
 	if behind.Index < 0 {
 		needed = behind.Seq
 	}
-	if s.first > needed && (s.recorded || s.hub != nil) {
+	if s.first > needed {
 		return &gap{needed, s.first - 1}
 	}
 	return nil

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"vestnik/streams"
 )
 
@@ -13,37 +15,44 @@ const recordEvery = time.Second
 
 // recorded is the record; at the first start it is made: from then on the keeper leaves
 // what is not forwarded.
-func (f *Forwarder) recorded(ctx context.Context) (streams.Forwarded, bool, error) {
+func (f *Forwarder) recorded(ctx context.Context) (streams.Forwarded, error) {
 	f.mu.Lock()
 	r, known := f.record, f.known
 	f.mu.Unlock()
 	if known {
-		return r, true, nil
+		return r, nil
 	}
-	r, ok, err := Begin(ctx, f.opts)
+	if err := f.Begin(ctx); err != nil {
+		return r, err
+	}
+	return f.record, nil
+}
+
+// Begin reads the record, or makes it: the edge has a hub from now on. Call it before Run.
+func (f *Forwarder) Begin(ctx context.Context) error {
+	r, known, err := streams.ReadForwarded(ctx, f.opts.JS)
+	if err == nil && !known {
+		r, err = first(ctx, f.opts.JS)
+	}
 	if err != nil {
-		return r, false, err
+		return err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.record, f.known = r, true
-	return r, ok, nil
+	return nil
 }
 
-// Begin reads the record, or makes it: the edge has a hub from now on. before = there was
-// one.
-func Begin(ctx context.Context, o Options) (r streams.Forwarded, before bool, err error) {
-	if r, before, err = streams.ReadForwarded(ctx, o.JS); err != nil || before {
-		return r, before, err
-	}
-	events, err := o.JS.Stream(ctx, streams.Events)
+// first makes a record of nothing.
+func first(ctx context.Context, js jetstream.JetStream) (r streams.Forwarded, err error) {
+	events, err := js.Stream(ctx, streams.Events)
 	if err != nil {
-		return r, false, fmt.Errorf("look up EVENTS: %w", err)
+		return r, fmt.Errorf("look up EVENTS: %w", err)
 	}
 	info := events.CachedInfo()
-	first := max(info.State.FirstSeq, 1)
-	r.Position = streams.Position{Incarnation: streams.LifeAt(streams.Lives(info.Config.Metadata), first, 0), Seq: first, Index: -1}.String()
-	return r, false, streams.PutForwarded(ctx, o.JS, r)
+	seq := max(info.State.FirstSeq, 1)
+	r.Position = streams.Position{Incarnation: streams.LifeAt(streams.Lives(info.Config.Metadata), seq, 0), Seq: seq, Index: -1}.String()
+	return r, streams.PutForwarded(ctx, js, r)
 }
 
 // keep writes the record when it has changed, and at the end.
