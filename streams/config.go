@@ -2,6 +2,7 @@ package streams
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -148,6 +149,25 @@ func Await(ctx context.Context, js jetstream.JetStream, name string) (jetstream.
 type Incarnation struct {
 	ID    string
 	First uint64 // the first sequence that belongs to it
+}
+
+// NewIncarnation makes an id: the time in seconds, so that of two it can be told which is
+// the younger, and a random part.
+func NewIncarnation(now time.Time) string {
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	return fmt.Sprintf("%08x%08x", uint32(now.Unix()), b)
+}
+
+// Younger tells whether the first incarnation began after the other. Ids of earlier
+// versions have no time, and are older; of two of one time the greater is younger: so both
+// sides say the same.
+func Younger(a, b string) bool {
+	const timed = 16
+	if len(a) != len(b) {
+		return len(a) == timed
+	}
+	return a > b
 }
 
 const incarnationsKey = "vestnik_incarnations"

@@ -69,6 +69,9 @@ func (p programStatus) edgeText(now time.Time) string {
 	if e.Commands.Refused != "" {
 		list = append(list, "commands are refused: "+e.Commands.Refused)
 	}
+	if e.Forward != nil {
+		list = append(list, "hub: "+forwardText(*e.Forward, now))
+	}
 	if e.Terminal.Paused {
 		list = append(list, "intake paused")
 	}
@@ -76,6 +79,23 @@ func (p programStatus) edgeText(now time.Time) string {
 		list = append(list, "INTAKE ANSWERS CODE 6: "+e.Terminal.Full)
 	}
 	return strings.Join(list, ", ")
+}
+
+// forwardText says how far events are at the hub.
+func forwardText(f app.ForwardStatus, now time.Time) string {
+	text := "linked"
+	if f.Error != "" {
+		text = f.Error
+	} else if !f.Linked {
+		text = "no link"
+	}
+	if f.Behind > 0 {
+		text += fmt.Sprintf(", %d messages behind", f.Behind)
+		if !f.Oldest.IsZero() {
+			text += ", the oldest of " + ago(f.Oldest, now)
+		}
+	}
+	return text + ", last sent " + ago(f.Last, now)
 }
 
 // commandsText says how many commands there were and how many failed, "" if none came.

@@ -31,6 +31,7 @@ type commands struct {
 	paused   atomic.Bool
 	twin     atomic.Pointer[code.Error] // why another edge with this number forbids commands
 	twinTold news                       // of twins, to the monitoring systems
+	hubTwin  atomic.Pointer[code.Error] // the same, as the hub's EVT shows it
 	count    commandCounts
 
 	unrecorded atomic.Pointer[code.Error] // why the record of commands is not open
@@ -56,6 +57,9 @@ func newCommands(cfg *config.Config, order frame.Order, log zerolog.Logger) *com
 // refuse is why no command is taken now.
 func (c *commands) refuse() *code.Error {
 	if err := c.twin.Load(); err != nil {
+		return err
+	}
+	if err := c.hubTwin.Load(); err != nil {
 		return err
 	}
 	if c.paused.Load() { // SPEC 4: pause stops deliveries and commands

@@ -2,8 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -73,11 +71,7 @@ func (s *store) lastSeen(ctx context.Context) (last, heartbeat time.Time) {
 
 var errNoRoom = errors.New("less than 64 MiB of free disk")
 
-func newIncarnation() string {
-	var b [4]byte
-	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
-	return hex.EncodeToString(b[:])
-}
+func newIncarnation() string { return streams.NewIncarnation(time.Now()) }
 
 // checkEnd compares EVENTS with what the router has seen of it and what the hub has, and
 // with what was lost of its end. Numbers that will be used again belong to a new incarnation,

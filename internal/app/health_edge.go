@@ -62,7 +62,7 @@ var (
 
 // health is the edge as others see it.
 func (s *store) health() health.Part {
-	return health.Part{Name: "edge", Metrics: s.metrics, Checks: []health.Check{
+	return health.Part{Name: "edge", Metrics: s.metrics, Checks: append([]health.Check{
 		connected(s.nc),
 		check("intake", health.Ready, func() (string, bool) {
 			if s.server.Paused() {
@@ -83,7 +83,7 @@ func (s *store) health() health.Part {
 			}
 			return "are executed", true
 		}),
-	}}
+	}, s.forwardChecks()...)}
 }
 
 func (s *store) damageCheck() (string, bool) {
@@ -141,4 +141,5 @@ func (s *store) metrics(c *health.Scrape) {
 	c.Histogram(s.meters.together)
 	putStreams(c, s.js, streams.Events)
 	putUnrouted(c, s.js)
+	s.forwardMetrics(c)
 }

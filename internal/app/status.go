@@ -17,6 +17,7 @@ type EdgeStatus struct {
 	Terminal TerminalStatus `json:"terminal"`
 	Commands CommandsStatus `json:"commands"`
 	Events   StreamStatus   `json:"events"`
+	Forward  *ForwardStatus `json:"forward,omitempty"` // nil = there is no hub
 	Damage   []scrub.Damage `json:"damage,omitempty"`
 	Frozen   *Frozen        `json:"frozen,omitempty"`         // nil = the store takes writes
 	Restarts int            `json:"store_restarts,omitempty"` // of the store in this process
@@ -77,7 +78,7 @@ func (s *store) status(ctx context.Context) (any, error) {
 	if since, reason := s.disk.Frozen(); !since.IsZero() {
 		frozen = &Frozen{since.UTC(), reason}
 	}
-	return EdgeStatus{Program: s.self.now(s.renewal), ATM: s.cfg.ATM, Damage: s.damage.known(), Frozen: frozen, Restarts: s.disk.Restarts(),
+	return EdgeStatus{Program: s.self.now(s.renewal), ATM: s.cfg.ATM, Forward: s.forwardStatus(ctx), Damage: s.damage.known(), Frozen: frozen, Restarts: s.disk.Restarts(),
 		Commands: s.commands.status(),
 		Terminal: TerminalStatus{s.cfg.Terminal.Listen, answered, t.Connections, s.server.Paused(), s.full(), t.LastEvent, t.LastHeartbeat},
 		Events:   StreamStatus{info.State.Msgs, info.State.Bytes, info.Config.MaxBytes, info.State.FirstTime, info.State.LastTime}}, nil

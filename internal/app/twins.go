@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"vestnik/internal/code"
+	"vestnik/internal/forward"
 	"vestnik/internal/twin"
 	"vestnik/streams"
 )
@@ -46,6 +47,18 @@ func (s *store) watchTwins(ctx context.Context) error {
 	defer s.commands.twin.Store(nil)
 	return twin.Watch(ctx, nc, twin.Options{ATM: s.cfg.ATM, Self: self, Links: s.broker.Links, Log: s.log.With().Str("part", "twin").Logger(),
 		Changed: func(t *twin.Twin) { s.tellTwin(ctx, s.twinned(t)) }})
+}
+
+// twinAtHub takes what EVT shows of another edge with this number, nil = none sends there.
+// The forwarder reports it.
+func (s *store) twinAtHub(o *forward.Other) {
+	if o == nil || !o.Younger {
+		s.commands.hubTwin.Store(nil)
+		return
+	}
+	s.commands.hubTwin.Store(&code.Error{Code: code.NotPermitted,
+		Detail: fmt.Sprintf("another edge with the number %s sends to the hub (life %s, last event %s): the younger executes no commands", s.cfg.ATM, o.Life, o.Last.Format(time.RFC3339)),
+		Description: fmt.Sprintf("Команды не выполняются: хаб получает события другого терминала с номером %s; проверьте настройку atm обоих", s.cfg.ATM)})
 }
 
 // tellTwin tells the monitoring systems; a twin whose link comes and goes is told once an hour.

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats-server/v2/conf"
@@ -97,6 +98,9 @@ func shownURLs(list []*url.URL) string {
 func guardLeafs(opts *server.Options, after *Server) {
 	if len(opts.LeafNode.Remotes) > 0 {
 		opts.ServerName = linkedName(opts.ServerName, after)
+		if opts.PingInterval == 0 {
+			opts.PingInterval = linkPing // the server's own 2 minutes leave a dead link up for 6
+		}
 	}
 	for _, r := range opts.LeafNode.Remotes {
 		// A hub in the store's own account would reach its JetStream by this name.
@@ -105,6 +109,11 @@ func guardLeafs(opts *server.Options, after *Server) {
 		r.DenyExports = append(r.DenyExports, alsoDenied...)
 	}
 }
+
+// linkPing is how often an edge looks whether its link is alive, where nats.conf does not
+// say: with the server's ping_max of 2 a dead one is cut after 15 s. What is on its way to
+// the hub must not take longer (package forward begins with 8 KiB).
+const linkPing = 5 * time.Second
 
 // linkedName makes a server's name unlike that of every other edge, also of one with a
 // copy of this disk: of two leaf nodes with one name a hub keeps the one that connects

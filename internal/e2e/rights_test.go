@@ -144,6 +144,9 @@ func mayNot() map[string][]act {
 		}
 		router = append(router, act{"$JS.API.STREAM.PURGE." + s, ""}, act{streams.Guard + "STREAM.PURGE." + s, ""})
 	}
+	control := "KV_" + streams.Control // of it the router reads the record of forwarding, and nothing else
+	router = append(router, reading(control, ">"), act{apiPrefix + "DIRECT.GET." + control, `{"seq":1}`}, act{apiPrefix + "DIRECT.GET." + control + ".$KV.CONTROL.all", ""},
+		act{apiPrefix + "$KV.CONTROL.forward", "{}"}, act{"$KV.CONTROL.forward", "{}"})
 	router = append(append(append(router, commands()...), audited()...), polled()...)
 	look := each(append(append(forbidden(), polled()...), purges()...), "out.uralsib.high.00000040.normal", "rt.rules", "done.uralsib.batch", "mark.uralsib")
 	return map[string][]act{

@@ -13,8 +13,6 @@ package forward
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -39,7 +37,10 @@ type Options struct {
 	// Report tells the monitoring systems of a finding, by an event of the edge's own (SPEC 4).
 	// nil error = it is stored.
 	Report func(ctx context.Context, text string) error
-	Log    zerolog.Logger
+	// Other, if set, is told when another edge with this number is seen to send to the hub,
+	// and with nil when it is seen no more. It is called by Run's goroutine.
+	Other func(*Other)
+	Log   zerolog.Logger
 }
 
 // Inbox is the prefix of a terminal's inboxes on its link: it may listen to no other.
@@ -58,19 +59,25 @@ type Forwarder struct {
 	done   streams.Position // the last event dropped from buf
 	reader *reading
 	late   []*batch // those whose answer has not come in time
-	last   *found   // what the hub has confirmed last
 
-	mu     sync.Mutex
-	record streams.Forwarded
-	dirty  bool // the record is not written yet
-	known  bool // there is a record
-	stats  Stats
+	other     sight // another edge's life at the hub
+	toldOther *Other
+	looked    time.Time // when others were looked for
+	begun     bool      // it was told that events are forwarded
+
+	writing sync.Mutex // of the record
+	mu      sync.Mutex
+	record  streams.Forwarded
+	dirty   bool // the record is not written yet
+	known   bool // there is a record
+	stats   Stats
 }
 
 // Stats are what became of forwarding since the program started.
 type Stats struct {
 	Linked   bool             `json:"linked"`
 	Position streams.Position `json:"-"` // the last event at the hub
+	Next     uint64           `json:"-"` // the first message of EVENTS that is not wholly there
 	At       string           `json:"position"`
 	Hub      uint64           `json:"hub_sequence"`
 	Events   uint64           `json:"events"`
@@ -104,6 +111,9 @@ func (f *Forwarder) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			break
 		}
+		if errors.Is(err, errLook) {
+			continue
+		}
 		if f.Stats().Events > before {
 			pause = backoff{}
 		}
@@ -117,6 +127,7 @@ func (f *Forwarder) Run(ctx context.Context) error {
 var (
 	errNoLink = errors.New("no link to the hub")
 	errLink   = errors.New("the link to the hub has changed")
+	errLook   = errors.New("it is time to look what the hub has")
 )
 
 // session asks where the hub is, and goes on from there until something is wrong.
@@ -158,7 +169,12 @@ func (f *Forwarder) place(ctx context.Context) (place, error) {
 		f.opts.Log.Warn().Uint64("end", s.end).Uint64("recorded", s.record.Hub).Msg("the hub has a new EVT: all that EVENTS has is forwarded")
 	}
 	if p.gap != nil {
-		f.opts.Log.Error().Uint64("from", p.gap.from).Uint64("to", p.gap.to).Msg("events were removed before they were forwarded")
+		if err := f.find(ctx, fmt.Sprintf("gap %d-%d", p.gap.from, p.gap.to), gapText(*p.gap)); err != nil {
+			return p, err
+		}
+	}
+	if err := f.others(ctx, s); err != nil {
+		return p, err
 	}
 	if p.fork {
 		return f.fork(ctx, p, s)
@@ -174,7 +190,7 @@ func (f *Forwarder) situation(ctx context.Context) (situation, error) {
 		return s, fmt.Errorf("look up EVENTS: %w", err)
 	}
 	info := events.CachedInfo()
-	s.lives, s.first = streams.Lives(info.Config.Metadata), max(info.State.FirstSeq, 1)
+	s.lives, s.first, s.born = streams.Lives(info.Config.Metadata), max(info.State.FirstSeq, 1), info.Created
 	if info.State.Msgs == 0 {
 		s.first = info.State.LastSeq + 1
 	}
@@ -304,13 +320,14 @@ func (f *Forwarder) isLate(m *nats.Msg) (*batch, uint64) {
 
 // fork begins a new life of EVENTS at the hub: somebody else forwards under this one.
 func (f *Forwarder) fork(ctx context.Context, p place, s situation) (place, error) {
+	if err := f.find(ctx, "fork "+s.hub.id, forkText(f.opts.ATM, s.hub.pos.String())); err != nil {
+		return p, err
+	}
 	events, err := f.opts.JS.Stream(ctx, streams.Events)
 	if err != nil {
 		return p, fmt.Errorf("look up EVENTS: %w", err)
 	}
-	var b [4]byte
-	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
-	cfg, id := events.CachedInfo().Config, hex.EncodeToString(b[:])
+	cfg, id := events.CachedInfo().Config, streams.NewIncarnation(time.Now())
 	streams.Fork(&cfg, id, p.behind)
 	if _, err := f.opts.JS.UpdateStream(ctx, cfg); err != nil {
 		return p, fmt.Errorf("begin a new life of EVENTS: %w", err)
@@ -359,6 +376,9 @@ func (f *Forwarder) unread() {
 func (f *Forwarder) pump(ctx context.Context, p *place) error {
 	f.well()
 	for {
+		if time.Since(f.looked) > lookOthers {
+			return errLook
+		}
 		items, full := f.buf.next(f.window)
 		if len(items) == 0 {
 			if err := f.idle(ctx); err != nil {
@@ -383,9 +403,13 @@ func (f *Forwarder) pump(ctx context.Context, p *place) error {
 
 // idle waits for something to send.
 func (f *Forwarder) idle(ctx context.Context) error {
+	look := time.NewTimer(time.Until(f.looked.Add(lookOthers)))
+	defer look.Stop()
 	select {
 	case <-f.buf.more:
 		return nil
+	case <-look.C:
+		return errLook
 	case m := <-f.line.answers:
 		f.isLate(m) // stored long ago, or asked long ago
 		return nil
@@ -453,6 +477,9 @@ func (f *Forwarder) confirm(b *batch, seq uint64, p *place) bool {
 	defer f.mu.Unlock()
 	f.record.Position, f.record.Hub, f.record.ID, f.dirty = end.pos.String(), seq, end.id, true
 	s := &f.stats
+	if s.Next = end.pos.Seq; end.last {
+		s.Next++
+	}
 	s.Position, s.At, s.Hub, s.Last, s.Error = end.pos, f.record.Position, seq, time.Now(), ""
 	s.Events += uint64(b.n)
 	s.Batches++
@@ -476,7 +503,7 @@ func (f *Forwarder) count(c func(*Stats)) {
 
 // failed notes why nothing goes; each reason is told once.
 func (f *Forwarder) failed(err error) {
-	if errors.Is(err, errLink) {
+	if errors.Is(err, errLink) || errors.Is(err, errLook) {
 		return
 	}
 	f.mu.Lock()
@@ -496,8 +523,18 @@ func (f *Forwarder) failed(err error) {
 func (f *Forwarder) well() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.stats.Error != "" || f.stats.At == "" {
+	if f.stats.Error != "" || !f.begun {
+		f.begun = true
 		f.opts.Log.Info().Str("behind", f.done.String()).Msg("events are forwarded to the hub")
 	}
-	f.stats.Error, f.stats.At, f.stats.Position = "", f.done.String(), f.done
+	f.stats.Error = ""
+	f.stats.stand(f.done)
+}
+
+// stand is where forwarding goes on from.
+func (s *Stats) stand(p streams.Position) {
+	s.At, s.Position, s.Next = p.String(), p, p.Seq
+	if p.Index >= 0 {
+		s.Next++ // or it has more events: that shows with the next batch
+	}
 }

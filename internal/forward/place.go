@@ -2,6 +2,7 @@ package forward
 
 import (
 	"slices"
+	"time"
 
 	"vestnik/streams"
 )
@@ -27,10 +28,11 @@ const (
 type situation struct {
 	lives  []streams.Life
 	record streams.Forwarded
-	first  uint64 // of EVENTS; last+1 where it is empty
-	hub    *found // of the newest life of which the hub has any event, nil = of none
-	own    own    // at hub.pos
-	end    uint64 // EVT's last sequence, where hub is nil
+	first  uint64    // of EVENTS; last+1 where it is empty
+	born   time.Time // EVENTS was made
+	hub    *found    // of the newest life of which the hub has any event, nil = of none
+	own    own       // at hub.pos
+	end    uint64    // EVT's last sequence, where hub is nil
 }
 
 // place is where to go on.

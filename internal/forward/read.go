@@ -14,9 +14,10 @@ import (
 
 // item is one event, ready to be sent.
 type item struct {
-	pos streams.Position
-	msg *nats.Msg
-	id  string
+	pos  streams.Position
+	last bool // of its message of EVENTS
+	msg  *nats.Msg
+	id   string
 }
 
 func (i *item) size() int { return len(i.msg.Data) + headerSize }
@@ -148,7 +149,7 @@ func (r *reader) items(m jetstream.Msg) []item {
 			continue
 		}
 		pos := streams.Position{Incarnation: streams.LifeAt(r.lives, seq, i), Seq: seq, Index: i}
-		items = append(items, item{pos: pos, id: e.ID, msg: r.message(e, pos)})
+		items = append(items, item{pos: pos, last: i == len(events)-1, id: e.ID, msg: r.message(e, pos)})
 	}
 	return items
 }

@@ -40,6 +40,8 @@ func (f *Forwarder) Begin(ctx context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.record, f.known = r, true
+	f.stats.stand(r.At())
+	f.stats.Hub = r.Hub
 	return nil
 }
 
@@ -62,28 +64,33 @@ func (f *Forwarder) keep(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
-			f.write(ctx)
+			f.tell(ctx)
+			_ = f.write(ctx) // tried again
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 			defer cancel()
-			f.write(last)
+			_ = f.write(last) // the next life finds it a little behind
 			return
 		}
 	}
 }
 
-func (f *Forwarder) write(ctx context.Context) {
+func (f *Forwarder) write(ctx context.Context) error {
+	f.writing.Lock()
+	defer f.writing.Unlock()
 	f.mu.Lock()
 	r, dirty := f.record, f.dirty
 	f.dirty = false
 	f.mu.Unlock()
 	if !dirty {
-		return
+		return nil
 	}
 	if err := streams.PutForwarded(ctx, f.opts.JS, r); err != nil {
 		f.opts.Log.Warn().Err(err).Msg("how far events are forwarded is not on record, tried again")
 		f.mu.Lock()
 		f.dirty = true
 		f.mu.Unlock()
+		return err
 	}
+	return nil
 }

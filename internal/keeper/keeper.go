@@ -8,6 +8,7 @@
 //     sync intervals; never ROUTE's last message, which is the router's position;
 //   - from EVENTS, the oldest by keep_age and keep_bytes, up to where the router was
 //     two sync intervals ago: what a sink owes or a rule holds is whole in ROUTE;
+//     and what the edge has not forwarded to its hub yet only beyond 80 % of the limit;
 //   - from DONE, outcomes of events that EVENTS no longer has.
 //
 // How far it removes from ROUTE it puts on record first (streams.RouteMark): what is

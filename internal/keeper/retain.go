@@ -17,7 +17,12 @@ func (s *session) retain(ctx context.Context, purgeDelivered bool, last uint64) 
 	if err != nil {
 		return err
 	}
-	n, err := s.purge(ctx, s.events, "", min(upto, s.before.position+1))
+	hub, err := streams.KeepForHub(ctx, s.js, s.events.CachedInfo())
+	if err != nil { // without the right to read it nothing goes: what is not forwarded might
+		s.opts.Log.Warn().Err(err).Msg("nothing is removed from EVENTS: how far it is forwarded to the hub is not known")
+		hub = 0
+	}
+	n, err := s.purge(ctx, s.events, "", min(upto, s.before.position+1, hub))
 	if err != nil {
 		return err
 	}
@@ -30,12 +35,12 @@ func (s *session) retain(ctx context.Context, purgeDelivered bool, last uint64) 
 
 // eventsLimit is the first message of EVENTS to keep, by age and size.
 func (s *session) eventsLimit(ctx context.Context, purgeDelivered bool) (uint64, error) {
-	if purgeDelivered {
-		return s.before.position + 1, nil
-	}
 	info, err := s.events.Info(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("look up EVENTS: %w", err)
+	}
+	if purgeDelivered {
+		return s.before.position + 1, nil
 	}
 	upto := info.State.FirstSeq
 	if oldest := s.ageLimit(info.State.FirstTime); info.State.Msgs > 0 && info.State.FirstTime.Before(oldest) {
@@ -47,11 +52,7 @@ func (s *session) eventsLimit(ctx context.Context, purgeDelivered bool) (uint64,
 	if keep == 0 {
 		keep = info.Config.MaxBytes / 10 * 8
 	}
-	if over := int64(info.State.Bytes) - keep; over > 0 && info.State.Msgs > 0 { // SPEC 4: oldest first
-		share := float64(over) / float64(info.State.Bytes)
-		upto = max(upto, info.State.FirstSeq+uint64(share*float64(info.State.LastSeq-info.State.FirstSeq+1)))
-	}
-	return upto, nil
+	return max(upto, streams.OverShare(info, keep)), nil // SPEC 4: oldest first
 }
 
 // agePace is how many times faster than time EVENTS may go by age: what 30 days
