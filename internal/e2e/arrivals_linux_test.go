@@ -16,29 +16,29 @@ import (
 	"vestnik/streams"
 )
 
-// arrivals follows EVT and knows when how many events of a terminal were there: for times,
-// not for the judgement, which reads the stream again (checkWhole).
+// arrivals looks again and again how many events of each terminal EVT has, and knows when
+// they were there: for times, not for the judgement, which reads the stream (whole). It
+// asks the stream's leader, for a consumer may sit on a server that is killed, or lags.
 type arrivals struct {
 	mu    sync.Mutex
 	times map[string][]time.Time // by terminal, of each event
 }
+
+const arrivalsEvery = 25 * time.Millisecond
 
 func follow(t *testing.T, js jetstream.JetStream) *arrivals {
 	a := &arrivals{times: map[string][]time.Time{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		for from := uint64(1); ctx.Err() == nil; {
-			err := streams.Follow(ctx, js, streams.EvtStream, streams.From{Headers: true, Seq: from}, func(m jetstream.Msg) error {
-				from = streams.Seq(m) + 1
-				a.add(strings.Split(m.Subject(), ".")[1])
-				return nil
-			})
-			if err != nil { // the hub is not there
-				select {
-				case <-ctx.Done():
-				case <-time.After(50 * time.Millisecond):
-				}
+		tick := time.NewTicker(arrivalsEvery)
+		defer tick.Stop()
+		for {
+			a.look(ctx, js)
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return
 			}
 		}
 	})
@@ -46,10 +46,29 @@ func follow(t *testing.T, js jetstream.JetStream) *arrivals {
 	return a
 }
 
-func (a *arrivals) add(terminal string) {
+// look counts; a hub that does not answer has nothing new.
+func (a *arrivals) look(ctx context.Context, js jetstream.JetStream) {
+	ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+	defer cancel()
+	s, err := js.Stream(ctx, streams.EvtStream)
+	if err != nil {
+		return
+	}
+	subjects, err := streams.Count(ctx, s, "evt.>")
+	if err != nil {
+		return
+	}
+	counts, now := map[string]int{}, time.Now()
+	for subject, n := range subjects {
+		counts[strings.Split(subject, ".")[1]] += int(n)
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.times[terminal] = append(a.times[terminal], time.Now())
+	for terminal, n := range counts {
+		for len(a.times[terminal]) < n {
+			a.times[terminal] = append(a.times[terminal], now)
+		}
+	}
 }
 
 func (a *arrivals) count(terminal string) int {
@@ -58,11 +77,23 @@ func (a *arrivals) count(terminal string) int {
 	return len(a.times[terminal])
 }
 
-// when is when the n-th event of a terminal, from 0, was seen.
+// when is when the n-th event of a terminal, from 0, was there.
 func (a *arrivals) when(terminal string, n int) time.Time {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.times[terminal][n]
+}
+
+// first is when the first event came after a moment, zero if none has; n is how many were there before.
+func (a *arrivals) first(terminal string, after time.Time) (at time.Time, n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for n, at := range a.times[terminal] {
+		if at.After(after) {
+			return at, n
+		}
+	}
+	return time.Time{}, len(a.times[terminal])
 }
 
 // lives are the events of one terminal by life (streams.Life), in order.

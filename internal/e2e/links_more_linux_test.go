@@ -120,7 +120,8 @@ func TestHubWiped(t *testing.T) {
 	l.takes(50)
 	l.undisturbed(stop())
 	l.whole(30*time.Second, nil)
-	first := livesAt(t, c.js, l.atm)
+	_, js := l.connect()
+	first := livesOf(t, js)
 	l.wire.Cut(true)
 	l.undisturbed(l.load(0, 50)()) // lost with the disk
 	l.processes["edge"].stop(t)
