@@ -266,23 +266,35 @@ func (f *Forwarder) askEnd(ctx context.Context, life string) (uint64, error) {
 	return endOfEvt(m)
 }
 
+// askAgain is how often a question is repeated: it is small.
+const askAgain = 3 * time.Second
+
 // ask waits for an answer; acked is what a late answer to a batch has confirmed meanwhile.
 func (f *Forwarder) ask(ctx context.Context, m *nats.Msg) (answer *nats.Msg, acked *found, err error) {
 	name, err := f.line.request(m)
 	if err != nil {
 		return nil, nil, err
 	}
+	names := []string{name}
+	again := time.NewTicker(askAgain)
+	defer again.Stop()
 	timer := time.NewTimer(f.window.timeout)
 	defer timer.Stop()
 	for {
 		select {
 		case m := <-f.line.answers:
-			if f.line.name(m) == name {
+			if slices.Contains(names, f.line.name(m)) {
 				return m, acked, nil
 			}
 			if b, seq := f.isLate(m); b != nil {
 				acked = &found{b.end.pos, seq, b.end.id}
 			}
+		case <-again.C: // what was asked may be lost, and a hub that is there again be found at once
+			if name, err = f.line.request(m); err != nil {
+				return nil, nil, err
+			}
+			names = append(names, name)
+			f.failed(errSilent)
 		case <-timer.C:
 			f.window.silent()
 			return nil, nil, errSilent

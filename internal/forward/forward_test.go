@@ -2,6 +2,7 @@ package forward
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -33,6 +34,9 @@ type edge struct {
 	said []string // reports
 	mu   sync.Mutex
 	stop func()
+
+	stopForward func()
+	noise       bool // events that cannot be compressed
 }
 
 func newEdge(t testing.TB, leaf string) *edge {
@@ -62,9 +66,9 @@ func (e *edge) start() {
 	_, err = e.js.CreateOrUpdateKeyValue(e.t.Context(), streams.ControlConfig())
 	must(e.t, err)
 	e.b = b
-	stopForward := e.forward()
+	e.stopForward = e.forward()
 	e.stop = func() {
-		stopForward()
+		e.stopForward()
 		nc.Close()
 		b.Close()
 	}
@@ -117,8 +121,12 @@ func (e *edge) record(n, together int) {
 		var list []*event.Event
 		for range k {
 			now := time.Now()
+			text := "Купюра замята"
+			if e.noise {
+				text = rand.Text() + rand.Text() + rand.Text() + rand.Text()
+			}
 			list = append(list, &event.Event{ID: event.NewID(now), Terminal: atm, Signature: "URAL", Severity: "critical", Device: "CDM", Time: now.UTC(),
-				Raw: []byte(fmt.Sprintf("<event severity='critical' device='CDM' message='Купюра замята %d' agent='ProATM'/>", n))})
+				Raw: []byte(fmt.Sprintf("<event severity='critical' device='CDM' message='%s %d' agent='ProATM'/>", text, n))})
 		}
 		m := &nats.Msg{Subject: streams.InBatch, Header: nats.Header(event.BatchHeader()), Data: event.AppendBatch(nil, list)}
 		if k == 1 {

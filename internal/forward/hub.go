@@ -25,7 +25,7 @@ const (
 )
 
 var (
-	errSilent       = errors.New("the hub does not answer")
+	errSilent       = errors.New("the hub does not answer: its JetStream is not ready, or stream EVT is missing there")
 	errNoResponders = errors.New("the hub takes nothing on this terminal's subjects: rights or stream EVT missing at the hub")
 )
 

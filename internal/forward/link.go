@@ -72,6 +72,9 @@ const (
 
 // next is the pause after a fault: none for the first that a question answers, then growing.
 func (b *backoff) next(err error) time.Duration {
+	if errors.Is(err, errSilent) { // long enough
+		return firstPause
+	}
 	b.n++
 	var r *refusal
 	if b.n == 1 && (errors.Is(err, errLink) || errors.As(err, &r)) {

@@ -1,0 +1,333 @@
+package forward
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"vestnik/internal/broker/hubtest"
+	"vestnik/streams"
+)
+
+// with runs the rest of a test on a hub of its own, with EVT.
+func with(t *testing.T, servers int) (*hubtest.Hub, *edge, jetstream.JetStream) {
+	t.Helper()
+	h := hubtest.Start(t, servers, atm)
+	h.MakeEvt(streams.HubOptions{})
+	return h, newEdge(t, h.LeafBlock(atm)), h.JetStream()
+}
+
+func (e *edge) reported(part string) func() bool {
+	return func() bool {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return strings.Contains(strings.Join(e.said, "\n"), part)
+	}
+}
+
+func (e *edge) reports() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.said)
+}
+
+func (e *edge) lives() []streams.Life {
+	e.t.Helper()
+	s, err := e.js.Stream(context.Background(), streams.Events)
+	must(e.t, err)
+	return streams.Lives(s.CachedInfo().Config.Metadata)
+}
+
+// recordedAll waits until the record has what was forwarded.
+func (e *edge) recordedAll() {
+	e.t.Helper()
+	e.awaitForwarded()
+	await(e.t, 10*time.Second, func() bool {
+		r, ok, err := streams.ReadForwarded(context.Background(), e.js)
+		must(e.t, err)
+		return ok && r.At() == e.f.Stats().Position
+	})
+}
+
+func evt(t *testing.T, js jetstream.JetStream) jetstream.Stream {
+	t.Helper()
+	s, err := js.Stream(t.Context(), streams.EvtStream)
+	must(t, err)
+	return s
+}
+
+// EVT has let go what it had of this edge: forwarding goes on behind the record, with no
+// event twice.
+func TestExpired(t *testing.T) {
+	t.Parallel()
+	_, e, js := with(t, 1)
+	e.record(40, 7)
+	e.recordedAll()
+	e.halt()
+	must(t, evt(t, js).Purge(t.Context()))
+	e.start()
+	before := len(e.stored())
+	e.record(3, 1)
+	e.awaitForwarded()
+	equal(t, atHub(t, js), e.stored()[before:])
+}
+
+// The hub has another EVT: it gets all that EVENTS has.
+func TestNewEvt(t *testing.T) {
+	t.Parallel()
+	h, e, js := with(t, 1)
+	e.record(40, 7)
+	e.recordedAll()
+	must(t, js.DeleteStream(t.Context(), streams.EvtStream))
+	e.record(3, 1)
+	await(t, 20*time.Second, func() bool { return e.f.Stats().Error == errSilent.Error() })
+	h.MakeEvt(streams.HubOptions{})
+	e.arrive(h)
+}
+
+// The probe for EVT's end is refused with its last sequence, also by three servers and
+// after their leader has gone; nothing is stored.
+func TestProbe(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{1, 3} {
+		h := hubtest.Start(t, n, atm)
+		h.MakeEvt(streams.HubOptions{})
+		js := h.JetStream()
+		probe := func() (uint64, error) {
+			m := nats.NewMsg(streams.Evt(atm, "0", "other", "a"))
+			m.Header[lastSequence] = []string{"4611686018427387904"}
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			defer cancel()
+			answer, err := js.Conn().RequestMsgWithContext(ctx, m)
+			if err != nil {
+				return 0, err
+			}
+			return endOfEvt(answer)
+		}
+		for want := range uint64(4) {
+			if got, err := probe(); err != nil || got != want {
+				t.Errorf("%d servers: end %d, %v; want %d", n, got, err, want)
+			}
+			_, err := js.Publish(t.Context(), streams.Evt("41", "0", "normal", "z"), nil)
+			must(t, err)
+		}
+		if n == 1 {
+			continue
+		}
+		leader := evt(t, js).CachedInfo().Cluster.Leader
+		h.Stop(int(leader[len(leader)-1] - '0'))
+		await(t, 30*time.Second, func() bool { got, err := probe(); return err == nil && got == 4 })
+	}
+}
+
+// What was removed before it was forwarded is reported once, also across a restart.
+func TestGap(t *testing.T) {
+	t.Parallel()
+	_, e, js := with(t, 1)
+	e.record(10, 1)
+	e.recordedAll()
+	e.halt()
+	leaf := e.leaf
+	e.leaf = "" // nobody forwards
+	e.start()
+	e.record(20, 1)
+	events, err := e.js.Stream(t.Context(), streams.Events)
+	must(t, err)
+	must(t, events.Purge(t.Context(), jetstream.WithPurgeSequence(21)))
+	e.halt()
+	e.leaf = leaf
+	e.start()
+	await(t, 20*time.Second, e.reported("номера 11–20"))
+	e.awaitForwarded()
+	if got := atHub(t, js); len(got) != 20 {
+		t.Errorf("the hub has %d events, want the 10 of before and the 10 of after the gap", len(got))
+	}
+	e.recordedAll()
+	e.halt()
+	e.start()
+	e.record(1, 1)
+	e.recordedAll()
+	if e.reports() != 1 {
+		t.Errorf("reported: %q", e.said)
+	}
+}
+
+// A copy of the disk goes on under the same numbers: the second to come begins a life of its
+// own, and no event of either is missing at the hub, or there twice.
+func TestClone(t *testing.T) {
+	t.Parallel()
+	_, e, js := with(t, 1)
+	e.record(30, 4)
+	e.recordedAll()
+	e.halt()
+	clone := &edge{t: t, dir: t.TempDir(), leaf: e.leaf}
+	must(t, os.CopyFS(filepath.Join(clone.dir, "data"), os.DirFS(filepath.Join(e.dir, "data"))))
+	t.Cleanup(clone.halt)
+	e.start()
+	e.record(10, 3)
+	e.awaitForwarded()
+	e.halt() // two with one number may be there at once; but the order of the test must be known
+	clone.start()
+	clone.record(12, 5)
+	await(t, 20*time.Second, clone.reported("копией этого диска"))
+	clone.awaitForwarded()
+	if n := len(clone.lives()); n != 2 {
+		t.Errorf("%d lives", n)
+	}
+	before := len(e.storedOf(clone))
+	e.record(5, 1)
+	e.awaitForwarded()
+	clone.record(5, 1)
+	clone.awaitForwarded()
+	got := atHub(t, js)
+	equal(t, only(got, e.lives()[0].ID), e.stored())
+	equal(t, only(got, clone.lives()[1].ID), clone.stored()[before:])
+	if len(got) != len(e.stored())+17 {
+		t.Errorf("the hub has %d events", len(got))
+	}
+	if e.reports() != 0 || clone.reports() != 1 {
+		t.Errorf("reported: %q, %q", e.said, clone.said)
+	}
+}
+
+// storedOf are the events of e that the copy had when it was made: those of both.
+func (e *edge) storedOf(clone *edge) (both []string) {
+	have := map[string]bool{}
+	e.halt()
+	e.start()
+	for _, s := range e.stored() {
+		have[s] = true
+	}
+	for _, s := range clone.stored() {
+		if have[s] {
+			both = append(both, s)
+		}
+	}
+	return both
+}
+
+func only(list []string, life string) (some []string) {
+	for _, s := range list {
+		if strings.HasPrefix(s, life+".") {
+			some = append(some, s)
+		}
+	}
+	return some
+}
+
+// An older image of the disk comes back: the same.
+func TestOldImage(t *testing.T) {
+	t.Parallel()
+	_, e, js := with(t, 1)
+	e.record(30, 4)
+	e.recordedAll()
+	e.halt()
+	image := filepath.Join(t.TempDir(), "data")
+	must(t, os.CopyFS(image, os.DirFS(filepath.Join(e.dir, "data"))))
+	e.start()
+	e.record(9, 1)
+	e.awaitForwarded()
+	e.halt()
+	must(t, os.RemoveAll(filepath.Join(e.dir, "data")))
+	must(t, os.CopyFS(filepath.Join(e.dir, "data"), os.DirFS(image)))
+	e.start()
+	before := len(e.stored())
+	e.record(6, 2)
+	e.awaitForwarded()
+	equal(t, only(atHub(t, js), e.lives()[1].ID), e.stored()[before:])
+	if len(atHub(t, js)) != 30+9+6 {
+		t.Errorf("the hub has %d events", len(atHub(t, js)))
+	}
+	await(t, 10*time.Second, e.reported("старого образа"))
+}
+
+// The disk was lost: the hub's last event is older than EVENTS. That is reported once.
+func TestWiped(t *testing.T) {
+	t.Parallel()
+	_, e, js := with(t, 1)
+	e.record(30, 4)
+	e.recordedAll()
+	e.halt()
+	must(t, os.RemoveAll(filepath.Join(e.dir, "data")))
+	e.start()
+	e.record(6, 2)
+	e.awaitForwarded()
+	await(t, 20*time.Second, e.reported("создано заново"))
+	equal(t, atHub(t, js)[30:], e.stored())
+	e.halt()
+	e.start()
+	e.record(1, 1)
+	e.recordedAll()
+	if e.reports() != 1 {
+		t.Errorf("reported: %q", e.said)
+	}
+}
+
+// Without rights, or EVT, nothing goes and it is said why; when they are there it goes on.
+func TestNoRights(t *testing.T) {
+	t.Parallel()
+	h := hubtest.Start(t, 1, atm, "41")
+	h.MakeEvt(streams.HubOptions{})
+	e := newEdge(t, h.LeafBlock("41")) // the credentials of another terminal
+	e.record(5, 1)
+	await(t, 20*time.Second, func() bool { return e.f.Stats().Error == errNoResponders.Error() })
+	if n := len(atHub(t, h.JetStream())); n != 0 {
+		t.Errorf("%d events", n)
+	}
+	e.halt()
+	e.leaf = h.LeafBlock(atm)
+	e.start()
+	e.arrive(h)
+}
+
+// The hub was restored from older disks: what it lacks is sent again, in order.
+func TestHubRestored(t *testing.T) {
+	t.Parallel()
+	h, e, js := with(t, 1)
+	e.record(30, 1)
+	e.recordedAll()
+	e.halt()
+	s := evt(t, js)
+	for seq := uint64(21); seq <= 30; seq++ { // what the older disks do not have
+		must(t, s.DeleteMsg(t.Context(), seq))
+	}
+	e.start()
+	e.arrive(h)
+}
+
+// A life of EVENTS ends, numbers are used again: the hub has what it got of the old life,
+// then the new one.
+func TestNumbersUsedAgain(t *testing.T) {
+	t.Parallel()
+	_, e, js := with(t, 1)
+	e.record(10, 1)
+	e.recordedAll()
+	old := e.stored()
+	e.halt()
+	leaf := e.leaf
+	e.leaf = ""
+	e.start()
+	s, err := e.js.Stream(t.Context(), streams.Events)
+	must(t, err)
+	cfg := s.CachedInfo().Config
+	list := streams.Incarnations(cfg.Metadata)
+	must(t, e.js.DeleteStream(t.Context(), streams.Events)) // its end is lost
+	streams.SetIncarnations(&cfg, append(list, streams.Incarnation{ID: streams.NewIncarnation(time.Now()), First: 1}))
+	_, err = e.js.CreateStream(t.Context(), cfg)
+	must(t, err)
+	e.record(4, 1)
+	e.halt()
+	e.leaf = leaf
+	e.start()
+	e.awaitForwarded()
+	equal(t, atHub(t, js), append(old, e.stored()...))
+	if e.reports() != 0 {
+		t.Errorf("reported: %q", e.said)
+	}
+}
