@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,19 +23,22 @@ import (
 type arrivals struct {
 	mu    sync.Mutex
 	times map[string][]time.Time // by terminal, of each event
+	still atomic.Bool            // nobody looks
 }
 
 const arrivalsEvery = 25 * time.Millisecond
 
-func follow(t *testing.T, js jetstream.JetStream) *arrivals {
+func follow(t *testing.T, js jetstream.JetStream, every time.Duration) *arrivals {
 	a := &arrivals{times: map[string][]time.Time{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		tick := time.NewTicker(arrivalsEvery)
+		tick := time.NewTicker(every)
 		defer tick.Stop()
 		for {
-			a.look(ctx, js)
+			if !a.still.Load() {
+				a.look(ctx, js)
+			}
 			select {
 			case <-tick.C:
 			case <-ctx.Done():
