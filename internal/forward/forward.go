@@ -363,9 +363,12 @@ func (f *Forwarder) read(ctx context.Context, behind streams.Position) error {
 		return fmt.Errorf("look up EVENTS: %w", err)
 	}
 	lives := streams.Lives(events.CachedInfo().Config.Metadata)
-	if f.reader != nil && slices.Equal(lives, f.lives) && f.buf.skip(behind, f.done) {
-		f.done = behind
-		return nil
+	if f.reader != nil && slices.Equal(lives, f.lives) {
+		if n, ok := f.buf.skip(behind, f.done); ok {
+			f.done = behind
+			f.count(func(s *Stats) { s.Events += uint64(n) }) // their confirmation did not come
+			return nil
+		}
 	}
 	f.unread()
 	f.lives, f.buf, f.done = lives, newBuffer(), behind
@@ -481,7 +484,8 @@ func (f *Forwarder) await(ctx context.Context, b *batch, p *place) error {
 // confirm takes what the hub has stored from the buffer; false: nothing of it is there.
 func (f *Forwarder) confirm(b *batch, seq uint64, p *place) bool {
 	end := b.end
-	if !f.buf.skip(end.pos, streams.Position{Seq: 0, Index: -2}) {
+	n, ok := f.buf.skip(end.pos, streams.Position{Index: -2})
+	if !ok {
 		return false
 	}
 	f.done, p.life, p.expect = end.pos, end.pos.Incarnation, seq
@@ -493,7 +497,7 @@ func (f *Forwarder) confirm(b *batch, seq uint64, p *place) bool {
 		s.Next++
 	}
 	s.Position, s.At, s.Hub, s.Last, s.Error = end.pos, f.record.Position, seq, time.Now(), ""
-	s.Events += uint64(b.n)
+	s.Events += uint64(n)
 	s.Batches++
 	return true
 }

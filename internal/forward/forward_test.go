@@ -177,9 +177,13 @@ func atHub(t testing.TB, js jetstream.JetStream) (list []string) {
 // arrive waits until the hub has exactly what EVENTS has, in order, each once.
 func (e *edge) arrive(h *hubtest.Hub) {
 	e.t.Helper()
-	want := e.stored()
-	e.awaitForwarded()
-	equal(e.t, atHub(e.t, h.JetStream()), want)
+	want, js := e.stored(), h.JetStream()
+	e.awaitForwarded() // or so it believes
+	got := atHub(e.t, js)
+	for end := time.Now().Add(60 * time.Second); len(got) < len(want) && time.Now().Before(end); got = atHub(e.t, js) {
+		time.Sleep(20 * time.Millisecond) // between two looks
+	}
+	equal(e.t, got, want)
 }
 
 // awaitForwarded waits until the forwarder has the confirmation of EVENTS' last event.
@@ -229,7 +233,7 @@ func TestForward(t *testing.T) {
 	e.arrive(h)
 }
 
-// The hub's leader stops, and all its servers: what was stored meanwhile arrives, in order,
+// A server of the hub stops, each in turn in the long form, and all its servers: what was stored meanwhile arrives, in order,
 // each once.
 func TestHubStops(t *testing.T) {
 	t.Parallel()
@@ -237,7 +241,11 @@ func TestHubStops(t *testing.T) {
 	h.MakeEvt(streams.HubOptions{})
 	e := newEdge(t, h.LeafBlock(atm))
 	e.record(1500, 50)
-	for i := range 3 {
+	servers := 1
+	if os.Getenv("VESTNIK_LONG") != "" {
+		servers = 3
+	}
+	for i := range servers {
 		h.Stop(i)
 		e.record(700, 30)
 		h.StartServer(i)

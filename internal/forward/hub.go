@@ -149,7 +149,6 @@ func (l *line) name(m *nats.Msg) string { return strings.TrimPrefix(m.Subject, l
 type batch struct {
 	name string // of its answer
 	end  item   // the last event
-	n    int    // events
 	full bool   // there was more
 	sent time.Time
 }
@@ -157,7 +156,7 @@ type batch struct {
 // send publishes the items as one atomic batch, guarded: it is stored whole if expect is
 // the sequence of the last event of its life at the hub, else not at all.
 func (l *line) send(terminal string, items []item, expect uint64) (*batch, error) {
-	b := &batch{end: items[len(items)-1], n: len(items), sent: time.Now()}
+	b := &batch{end: items[len(items)-1], sent: time.Now()}
 	id := []string{nats.NewInbox()[len(nats.InboxPrefix):]}
 	for i := range items {
 		h := items[i].msg.Header

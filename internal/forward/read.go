@@ -96,19 +96,19 @@ func (b *buffer) drop(n int) {
 	wake(b.room)
 }
 
-// skip removes what is at or before p, and tells whether the next item follows p: then it
-// need not be read anew.
-func (b *buffer) skip(p, end streams.Position) bool {
+// skip removes what is at or before p, n items, and tells whether the next item follows p:
+// then it need not be read anew. done is the last item that was removed before.
+func (b *buffer) skip(p, done streams.Position) (n int, ok bool) {
 	b.mu.Lock()
 	items := b.items
 	b.mu.Unlock()
 	for i := range items {
 		if items[i].pos == p {
 			b.drop(i + 1)
-			return true
+			return i + 1, true
 		}
 	}
-	return p == end
+	return 0, p == done
 }
 
 func wake(c chan struct{}) {
