@@ -20,7 +20,7 @@ import (
 // edge is measured (docs/scale.md).
 func TestScale(t *testing.T) {
 	t.Parallel()
-	n, rest := 12, 2*time.Second
+	n, rest := 12, time.Second
 	if os.Getenv("VESTNIK_LONG") != "" {
 		n, rest = number(t, "VESTNIK_EDGES", 200), 20*time.Second
 	}
@@ -71,8 +71,8 @@ func (s *scale) grow() {
 	s.t.Helper()
 	s.t.Logf("%d edges; idle, each measured for %s:", len(s.edges), s.rest)
 	s.measure(0)
-	for from, to := 0, 0; to < len(s.edges); from = to {
-		to = max(len(s.edges)/4, 2*from)
+	from := 0
+	for _, to := range []int{len(s.edges) / 4, len(s.edges) / 2, len(s.edges)} {
 		before := s.used()
 		began := time.Now()
 		s.start(s.edges[from:to])
@@ -80,6 +80,7 @@ func (s *scale) grow() {
 		s.t.Logf("%d edges more were linked after %s; that took the hub %.1f ms of processor each", to-from, time.Since(began).Round(time.Millisecond),
 			10*float64(s.used()-before)/float64(to-from))
 		s.measure(to)
+		from = to
 	}
 }
 
