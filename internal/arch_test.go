@@ -21,12 +21,12 @@ var rows = [][]string{
 	{"internal/demo"},
 	{"internal/app"},
 	{"internal/cli", "deploy"},
-	{"internal/broker/brokertest", "internal/broker/hubtest", "internal/sink/uralsib", "internal/sink/proxima", "internal/sink/sinktest", "internal/poll"},
+	{"internal/broker/brokertest", "internal/broker/hubtest", "internal/sink/uralsib", "internal/sink/proxima", "internal/sink/sinktest", "internal/poll", "internal/timeline", "internal/bundle"},
 	{"internal/broker", "internal/scrub", "internal/terminal", "internal/journal", "internal/router", "internal/keeper", "internal/gate", "internal/ledger",
 		"internal/sink", "internal/guard", "internal/audit", "internal/sink/httpclient", "internal/control", "internal/twin", "internal/forward", "internal/config", "internal/simulate", "internal/health", "internal/replay"},
 	{"internal/hold"},
 	{"streams", "internal/rules", "internal/rules/rulestest", "internal/proatm"},
-	{"internal/event", "internal/command", "internal/frame", "internal/hostile"},
+	{"internal/event", "internal/command", "internal/frame", "internal/hostile", "internal/glyph"},
 	{"internal/code", "internal/schema", "internal/certs", "internal/mask", "internal/clock", "internal/e2e/faultfs", "internal/e2e/badtcp", "internal/e2e/netns"},
 }
 

@@ -42,7 +42,7 @@ text. Commands that were refused or answered from memory are there, too.
 
 --since and --until take a span before now (24h, 7d), a day (2026-11-28; --until means
 its end), or an RFC 3339 time. With --follow it goes on and prints commands as their
-results are recorded. With --json it prints a line per command (docs/commands.md).`,
+results are recorded, also after a restart of the edge. With --json it prints a line per command (docs/commands.md).`,
 		Example: `  vestnik audit
   vestnik audit --terminal 40 --since 24h --failed
   vestnik audit --name REBOOT --way proxima --since 2026-11-28
@@ -69,13 +69,18 @@ results are recorded. With --json it prints a line per command (docs/commands.md
 		}
 		return nil
 	}
-	cmd.RunE = linked(func(ctx context.Context, cmd *cobra.Command, l *link, _ []string) error {
-		err := f.run(ctx, l, cmd.OutOrStdout())
-		if f.follow && cmd.Context().Err() != nil {
-			return nil // that is how following ends
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if f.follow {
+			return f.keepOn(cmd)
 		}
-		return err
-	})
+		return linked(func(ctx context.Context, cmd *cobra.Command, l *link, _ []string) error {
+			found, err := f.search(ctx, l)
+			if err != nil {
+				return err
+			}
+			return f.printer(cmd.OutOrStdout()).list(found)
+		})(cmd, args)
+	}
 	return cmd
 }
 
@@ -153,31 +158,8 @@ func forgotten(r *audit.Row, now time.Time) bool {
 // ahead is how many records are fetched ahead: they may be long.
 const ahead = 16
 
-// run prints what is there and, if it is to follow, what comes.
-func (f *auditFlags) run(ctx context.Context, l *link, out io.Writer) error {
-	found, err := f.search(ctx, l)
-	if err != nil {
-		return err
-	}
-	p := auditPrinter{auditFlags: f, out: out, page: newPage(out)}
-	if err := p.list(found); err != nil {
-		return err
-	}
-	if !f.follow {
-		return nil
-	}
-	from := streams.From{Seq: found.last + 1, Subjects: f.subjects(), Ahead: ahead}
-	return streams.Follow(ctx, l.js, streams.Audit, from, func(m jetstream.Msg) error {
-		for _, row := range found.add(m) {
-			if row.State == audit.StateOpen || !f.wants(row, time.Now()) {
-				continue
-			}
-			if err := p.row(row); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+func (f *auditFlags) printer(out io.Writer) auditPrinter {
+	return auditPrinter{auditFlags: f, out: out, page: newPage(out)}
 }
 
 func (f *auditFlags) subjects() []string {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -14,8 +15,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
 
 	"vestnik/internal/audit"
+	"vestnik/internal/broker"
 	"vestnik/internal/code"
 	"vestnik/internal/command"
 	"vestnik/internal/simulate"
@@ -359,5 +362,62 @@ func TestCommandThroughTheEdge(t *testing.T) {
 	}
 	if table := s.run("audit", "--id", "8"); !strings.Contains(table, "repeat of "+rows[1].Message) || !strings.HasSuffix(table, "\n2 commands: 2 ok\n") {
 		t.Error(table)
+	}
+}
+
+// --follow outlives a restart of the edge: what was recorded is told once, and a command
+// that began before is settled after.
+func TestAuditFollowOverRestart(t *testing.T) {
+	t.Parallel()
+	a := newArchive(t)
+	a.put("40", records[1], records[3])
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out, errs := make(lineWriter, 100), make(lineWriter, 100)
+	ended := make(chan error, 1)
+	at := a.server.ClientURL()
+	go func() { ended <- run(ctx, []string{"audit", "--follow", "--json", "--server", at}, nil, out, errs) }()
+	next := func(from lineWriter, want string) {
+		t.Helper()
+		select {
+		case line := <-from:
+			if !strings.Contains(line, want) {
+				t.Errorf("line %s, want %s", line, want)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("no line %s", want)
+		}
+	}
+	for _, want := range []string{`"id":"1"`, `"id":"2"`, `"id":"3"`} {
+		next(out, want)
+	}
+	a.put("40", records[7]) // while it follows
+	next(out, `"repeated"`)
+	a.server.Close()
+	next(errs, "goes on when it is back")
+
+	_, port, err := net.SplitHostPort(strings.TrimPrefix(at, "nats://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := broker.Start(broker.Options{File: a.write("again.conf", `listen: "127.0.0.1:`+port+`", jetstream {}`), Dir: filepath.Join(a.dir, "data"), Log: zerolog.Nop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(again.Close)
+	nc, err := again.Connect("edge")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	if a.js, err = jetstream.New(nc); err != nil {
+		t.Fatal(err)
+	}
+	a.put("40", records[5], records[7])
+	next(out, `"code":151`)
+	next(out, `"repeated"`)
+	cancel()
+	if err := <-ended; err != nil || len(out) > 0 || len(errs) > 0 {
+		t.Errorf("%v, %d and %d lines more", err, len(out), len(errs))
 	}
 }

@@ -4,11 +4,10 @@ import (
 	"io"
 	"os"
 	"strings"
-	"unicode"
 
 	"golang.org/x/term"
-	"golang.org/x/text/width"
 
+	"vestnik/internal/glyph"
 	"vestnik/internal/mask"
 )
 
@@ -95,39 +94,6 @@ func fit(s string, n int, right, last bool) string {
 	return s + blanks
 }
 
-// cut is the longest beginning of a text that takes n cells.
-func cut(s string, n int) string {
-	for i, r := range s {
-		if n -= cellsOf(r); n < 0 {
-			return s[:i]
-		}
-	}
-	return s
-}
-
-// cells is how many cells of a terminal a text takes: Cyrillic one each, whatever its bytes.
-func cells(s string) int {
-	n := 0
-	for _, r := range s {
-		n += cellsOf(r)
-	}
-	return n
-}
-
-func cellsOf(r rune) int {
-	if unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf) {
-		return 0
-	}
-	switch width.LookupRune(r).Kind() {
-	case width.EastAsianWide, width.EastAsianFullwidth:
-		return 2
-	}
-	return 1
-}
-
-// clean keeps a text of a stranger from controlling the screen, and card numbers from
-// being seen: before it is cut, for a part of one is none any more (SPEC 11).
-func clean(s string) string {
-	s = mask.Text(s)
-	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || !unicode.IsPrint(r) }), " ")
-}
+func cut(s string, n int) string { return glyph.Cut(s, n) }
+func cells(s string) int         { return glyph.Cells(s) }
+func clean(s string) string      { return glyph.Clean(s) }

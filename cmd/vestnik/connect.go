@@ -151,7 +151,8 @@ func linked(work func(ctx context.Context, cmd *cobra.Command, l *link, args []s
 		l.nc.SetClosedHandler(func(*nats.Conn) { cancel(errLost) })
 		defer l.close()
 		err = work(ctx, cmd, l, args)
-		if err != nil && errors.Is(context.Cause(ctx), errLost) && cmd.Context().Err() == nil {
+		lost := l.nc.IsClosed() || errors.Is(context.Cause(ctx), errLost) // the handler may come later than the error
+		if err != nil && lost && cmd.Context().Err() == nil {
 			return errLost
 		}
 		return err

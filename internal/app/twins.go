@@ -57,7 +57,7 @@ func (s *store) twinAtHub(o *forward.Other) {
 		return
 	}
 	s.commands.hubTwin.Store(&code.Error{Code: code.NotPermitted,
-		Detail: fmt.Sprintf("another edge with the number %s sends to the hub (life %s, last event %s): the younger executes no commands", s.cfg.ATM, o.Life, o.Last.Format(time.RFC3339)),
+		Detail:      fmt.Sprintf("another edge with the number %s sends to the hub (life %s, last event %s): the younger executes no commands", s.cfg.ATM, o.Life, o.Last.Format(time.RFC3339)),
 		Description: fmt.Sprintf("Команды не выполняются: хаб получает события другого терминала с номером %s; проверьте настройку atm обоих", s.cfg.ATM)})
 }
 

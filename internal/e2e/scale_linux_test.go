@@ -84,13 +84,33 @@ func (s *scale) grow() {
 	}
 }
 
+// start starts edges as a service manager does: who gives up because the disk is too slow
+// for so many at once is started again.
 func (s *scale) start(edges []*linked) {
 	s.t.Helper()
 	for _, l := range edges {
 		l.launch("edge")
 	}
-	for _, l := range edges {
-		l.processes["edge"].ready(s.t)
+	again := 0
+	eventually(s.t, 5*time.Minute, say("all edges serve"), func() bool {
+		ready := 0
+		for _, l := range edges {
+			p := l.processes["edge"]
+			if is, _ := p.log.contains(`"message":"ready"`); is {
+				ready++
+				continue
+			}
+			select {
+			case <-p.ended:
+				again++
+				l.launch("edge")
+			default:
+			}
+		}
+		return ready == len(edges)
+	})
+	if again > 0 {
+		s.t.Logf("%d starts of %d had to be repeated: create streams within 5 s", again, len(edges)+again)
 	}
 }
 

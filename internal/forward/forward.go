@@ -63,7 +63,8 @@ type Forwarder struct {
 	other     sight // another edge's life at the hub
 	toldOther *Other
 	looked    time.Time // when others were looked for
-	begun     bool      // it was told that events are forwarded
+	every     time.Duration
+	begun     bool // it was told that events are forwarded
 
 	writing sync.Mutex // of the record
 	mu      sync.Mutex
@@ -90,7 +91,7 @@ type Stats struct {
 
 // New makes a forwarder.
 func New(o Options) *Forwarder {
-	return &Forwarder{opts: o, window: newWindow(), link: &link{up: o.Links, changed: make(chan struct{}, 1)}}
+	return &Forwarder{opts: o, window: newWindow(), every: lookOthers, link: &link{up: o.Links, changed: make(chan struct{}, 1)}}
 }
 
 // Run forwards until ctx ends.
@@ -391,7 +392,7 @@ func (f *Forwarder) unread() {
 func (f *Forwarder) pump(ctx context.Context, p *place) error {
 	f.well()
 	for {
-		if time.Since(f.looked) > lookOthers {
+		if time.Since(f.looked) > f.every {
 			return errLook
 		}
 		items, full := f.buf.next(f.window)
@@ -418,7 +419,7 @@ func (f *Forwarder) pump(ctx context.Context, p *place) error {
 
 // idle waits for something to send.
 func (f *Forwarder) idle(ctx context.Context) error {
-	look := time.NewTimer(time.Until(f.looked.Add(lookOthers)))
+	look := time.NewTimer(time.Until(f.looked.Add(f.every)))
 	defer look.Stop()
 	select {
 	case <-f.buf.more:

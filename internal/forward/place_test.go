@@ -93,9 +93,9 @@ func TestWindow(t *testing.T) {
 	if w.events != 1 || w.bytes != 512 || w.timeout != 6*time.Second {
 		t.Errorf("after slow batches: %+v", w)
 	}
-	for _, want := range []time.Duration{12, 24, 48, 96, 120, 120} {
-		if w.silent(); w.timeout != want*time.Second {
-			t.Errorf("timeout %s, want %d s", w.timeout, want)
+	for _, want := range []string{"12s", "24s", "48s", "1m36s", "2m0s", "2m0s"} {
+		if w.silent(); w.timeout.String() != want {
+			t.Errorf("timeout %s, want %s", w.timeout, want)
 		}
 	}
 	w.answered(10*time.Millisecond, true)

@@ -133,7 +133,7 @@ func TestSlowLine(t *testing.T) {
 // each once.
 func TestKills(t *testing.T) {
 	t.Parallel()
-	rounds := 12
+	rounds := 7
 	if os.Getenv("VESTNIK_LONG") != "" {
 		rounds = 150
 	}
