@@ -250,7 +250,6 @@ jetstream { store_dir: data, domain: "edge-%[2]s" }
 leafnodes { reconnect: "1s", remotes: [ { urls: [%[3]s]
   tls { ca_file: %[4]q, timeout: 20 }
   deny_imports: ["in.>", "rt.>", "out.>", "done.>", "audit.>"], deny_exports: ["in.>", "rt.>", "out.>", "done.>", "audit.>"] } ] }
-ping_interval: "5s"
 `
 
 // end ends a server by a signal, and waits.
@@ -267,6 +266,14 @@ func (c *cluster) links(t *testing.T, i int) int {
 	return v.Leafnodes
 }
 
+// subscriptions is how many a server knows.
+func (c *cluster) subscriptions(t *testing.T, i int) int {
+	t.Helper()
+	var v struct{ Subscriptions int }
+	c.monitor(t, i, "varz", &v)
+	return v.Subscriptions
+}
+
 // monitor asks a server's monitoring port.
 func (c *cluster) monitor(t *testing.T, i int, what string, v any) {
 	t.Helper()
@@ -274,14 +281,16 @@ func (c *cluster) monitor(t *testing.T, i int, what string, v any) {
 	if c.space != nil {
 		client.Transport = &http.Transport{Dial: c.space.Dial, DisableKeepAlives: true}
 	}
-	r, err := client.Get("http://127.0.0.1:" + c.ports[i].monitor + "/" + what)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Body.Close()
-	if err := json.NewDecoder(r.Body).Decode(v); err != nil {
-		t.Fatal(err)
-	}
+	var err error
+	eventually(t, time.Minute, func() string { return fmt.Sprintf("server %d says %s: %v", i, what, err) }, func() bool {
+		var r *http.Response
+		if r, err = client.Get("http://127.0.0.1:" + c.ports[i].monitor + "/" + what); err != nil {
+			return false
+		}
+		defer r.Body.Close()
+		err = json.NewDecoder(r.Body).Decode(v)
+		return err == nil
+	})
 }
 
 // stores waits until EVT takes messages, and says when it did: a message that must be

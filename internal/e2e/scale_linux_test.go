@@ -22,7 +22,7 @@ func TestScale(t *testing.T) {
 	t.Parallel()
 	n, rest := 12, time.Second
 	if os.Getenv("VESTNIK_LONG") != "" {
-		n, rest = number(t, "VESTNIK_EDGES", 200), 20*time.Second
+		n, rest = number(t, "VESTNIK_EDGES", 200), 15*time.Second
 	}
 	isolation := ""
 	if os.Getenv("VESTNIK_ISOLATE") != "" {
@@ -33,8 +33,10 @@ func TestScale(t *testing.T) {
 	stop := s.load()
 	s.busy()
 	s.edgesRestart()
-	s.serversRoll()
-	s.serversRestart("stopped", syscall.SIGTERM)
+	if s.long {
+		s.serversRoll()
+		s.serversRestart("stopped", syscall.SIGTERM)
+	}
 	s.serversRestart("killed", syscall.SIGKILL)
 	stop()
 	s.whole()
@@ -75,7 +77,9 @@ func (s *scale) grow() {
 	for _, to := range []int{len(s.edges) / 4, len(s.edges) / 2, len(s.edges)} {
 		before := s.used()
 		began := time.Now()
-		s.start(s.edges[from:to])
+		for list := range slices.Chunk(s.edges[from:to], startsAtOnce) {
+			s.start(list)
+		}
 		s.linked(to)
 		s.t.Logf("%d edges more were linked after %s; that took the hub %.1f ms of processor each", to-from, time.Since(began).Round(time.Millisecond),
 			10*float64(s.used()-before)/float64(to-from))
@@ -83,6 +87,9 @@ func (s *scale) grow() {
 		from = to
 	}
 }
+
+// startsAtOnce is what this machine makes streams for without giving up.
+const startsAtOnce = 8
 
 // start starts edges as a service manager does: who gives up because the disk is too slow
 // for so many at once is started again.
@@ -153,7 +160,7 @@ func (s *scale) measure(n int) {
 		edges += processor(s.t, l.processes["edge"].cmd.Process.Pid)
 		memory += resident(s.t, l.processes["edge"].cmd.Process.Pid)
 	}
-	s.t.Logf("%4d edges: hub:%s, %.1f %% of a processor; an edge: %.1f MiB, %.2f %%", n, line, float64(s.used()-hub)/s.rest.Seconds(),
+	s.t.Logf("%4d edges: hub:%s, %d subscriptions, %.1f %% of a processor; an edge: %.1f MiB, %.2f %%", n, line, s.c.subscriptions(s.t, 0), float64(s.used()-hub)/s.rest.Seconds(),
 		float64(memory)/float64(max(n, 1)), float64(edges)/s.rest.Seconds()/float64(max(n, 1)))
 }
 

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"math/rand/v2"
+	"os"
 	"testing"
 	"time"
 )
@@ -27,7 +28,9 @@ func TestHubServers(t *testing.T) {
 		c.without(t, "the leader", edges, c.leader())
 		leader = c.leader()
 		c.without(t, "the leader and another", edges, leader, (leader+1+rng.IntN(2))%clusterSize)
-		c.without(t, "all", edges, 0, 1, 2)
+		if os.Getenv("VESTNIK_LONG") != "" { // else TestScale does it
+			c.without(t, "all", edges, 0, 1, 2)
+		}
 	}
 }
 
@@ -52,6 +55,10 @@ func (c *cluster) without(t *testing.T, what string, edges []*linked, dead ...in
 		n := c.arrived.count(edges[0].atm) + c.arrived.count(edges[1].atm)
 		for _, l := range edges {
 			l.takes(80)
+		}
+		if os.Getenv("VESTNIK_LONG") != "" { // longer than any pause grows
+			end := killed.Add(90 * time.Second)
+			eventually(t, 2*time.Minute, say("time passes"), func() bool { return time.Now().After(end) })
 		}
 		if more := c.arrived.count(edges[0].atm) + c.arrived.count(edges[1].atm) - n; more > 20 { // what was on the way
 			t.Errorf("%d events have arrived without a majority", more)
