@@ -114,6 +114,14 @@ func Ensure(ctx context.Context, js jetstream.JetStream, want jetstream.StreamCo
 		return nil, "", fmt.Errorf("look up stream %s: %w", want.Name, err)
 	}
 	info := s.CachedInfo()
+	if want.Replicas > info.Config.Replicas { // made by one who did not know how many there are to be
+		cfg := info.Config
+		cfg.Replicas = want.Replicas
+		if s, err = js.UpdateStream(ctx, cfg); err != nil {
+			return nil, "", fmt.Errorf("raise the replicas of stream %s: %w", want.Name, err)
+		}
+		info = s.CachedInfo()
+	}
 	if want.MaxBytes == 0 || want.MaxBytes == info.Config.MaxBytes {
 		return s, "", nil
 	}

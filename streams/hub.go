@@ -1,6 +1,7 @@
 package streams
 
 import (
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -20,6 +21,16 @@ const EvtStream = "EVT"
 // Evt is the subject of one event at the hub.
 func Evt(terminal, device, severity, incarnation string) string {
 	return "evt." + Terminal(terminal) + "." + Device(device) + "." + Severity(severity) + "." + token(incarnation)
+}
+
+// EvtEdge is the number of the edge that a subject of EVT names, "" if it names none.
+func EvtEdge(subject string) string {
+	rest, ok := strings.CutPrefix(subject, "evt.")
+	if !ok {
+		return ""
+	}
+	edge, _, _ := strings.Cut(rest, ".")
+	return edge
 }
 
 // EvtTerminal matches all of a terminal's events at the hub, EvtLife those of one life of

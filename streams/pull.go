@@ -58,6 +58,25 @@ func openPull(ctx context.Context, js jetstream.JetStream, stream string, from F
 
 func (p *pull) open(ctx context.Context) error {
 	p.drop()
+	cons, err := p.js.CreateConsumer(ctx, p.stream, p.config())
+	if err != nil {
+		return fmt.Errorf("read %s: %w", p.stream, err)
+	}
+	info := cons.CachedInfo()
+	p.name, p.pending = info.Name, info.NumPending
+	if c := info.Cluster; c != nil && c.Name != "" {
+		if err := p.current(ctx, cons, c.Leader); err != nil {
+			return err
+		}
+	}
+	p.msgs, p.asked, p.seen = make(chan *nats.Msg, 2*p.from.ahead()+64), 0, 0
+	if p.sub, err = p.nc.ChanSubscribe(p.nc.NewInbox(), p.msgs); err != nil {
+		return fmt.Errorf("read %s: %w", p.stream, err)
+	}
+	return nil
+}
+
+func (p *pull) config() jetstream.ConsumerConfig {
 	cfg := jetstream.ConsumerConfig{AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, Replicas: 1,
 		InactiveThreshold: pullIdle, HeadersOnly: p.from.Headers}
 	if len(p.from.Subjects) == 1 {
@@ -68,17 +87,39 @@ func (p *pull) open(ctx context.Context) error {
 	if p.from.Seq > 1 {
 		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, p.from.Seq
 	}
-	cons, err := p.js.CreateConsumer(ctx, p.stream, cfg)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", p.stream, err)
+	return cfg
+}
+
+// maxPlaced consumers in a row that were put beside the stream's leader are enough for now.
+const maxPlaced = 30
+
+// current sees to it, in a cluster, that the consumer is on the server that leads the
+// stream. Another one may be behind: it would not hand out what is there, or hand out what
+// has been removed long ago, and say that this is all. On the leader it has everything
+// that anybody has been told of.
+func (p *pull) current(ctx context.Context, cons jetstream.Consumer, on string) error {
+	for range maxPlaced {
+		s, err := p.js.Stream(ctx, p.stream)
+		if err != nil {
+			return fmt.Errorf("read %s: %w", p.stream, err)
+		}
+		if c := s.CachedInfo().Cluster; c == nil || c.Leader == on {
+			info, err := cons.Info(ctx) // since then it has been the leader: now it counts all
+			if err != nil {
+				return fmt.Errorf("read %s: %w", p.stream, err)
+			}
+			p.pending = info.NumPending
+			return nil
+		}
+		p.drop()
+		if cons, err = p.js.CreateConsumer(ctx, p.stream, p.config()); err != nil {
+			return fmt.Errorf("read %s: %w", p.stream, err)
+		}
+		info := cons.CachedInfo()
+		p.name, on = info.Name, info.Cluster.Leader
 	}
-	info := cons.CachedInfo()
-	p.name, p.pending = info.Name, info.NumPending
-	p.msgs, p.asked, p.seen = make(chan *nats.Msg, 2*p.from.ahead()+64), 0, 0
-	if p.sub, err = p.nc.ChanSubscribe(p.nc.NewInbox(), p.msgs); err != nil {
-		return fmt.Errorf("read %s: %w", p.stream, err)
-	}
-	return nil
+	p.drop()
+	return fmt.Errorf("read %s: no reader on the server that leads it, after %d tries", p.stream, maxPlaced)
 }
 
 func (p *pull) close() {

@@ -113,3 +113,15 @@ func Seq(msg jetstream.Msg) uint64 {
 	}
 	return meta.Sequence.Stream
 }
+
+// StoredAt is when the message was stored, zero if it did not come from a stream.
+func StoredAt(msg jetstream.Msg) time.Time {
+	if m, ok := msg.(*message); ok {
+		return m.meta.Timestamp
+	}
+	meta, err := msg.Metadata()
+	if err != nil {
+		return time.Time{}
+	}
+	return meta.Timestamp
+}

@@ -5,10 +5,12 @@
 //	         rt.held.<group>, rt.release.<group>    what a rule holds, and lets go
 //	         rt.rebase.<group>, rt.rules            deadlines moved, rules in force
 //	         rt.done.<sink>.<T>                     suppressed by a rule
+//	         rt.pos                                 at the hub: passed, though nothing of it is routed there
 //	DONE     done.<sink>.<T>, done.<sink>.batch     what became of it
 //	AUDIT    audit.<T>.cmd                          commands and their results
 //	CONTROL  (key-value) pauses
 //	COMMANDS (key-value) polled commands whose results are not posted yet
+//	ROUTED   (key-value) at the hub: the terminals that are routed there
 //
 // <T> is a terminal's number with 8 digits. Tokens are made by the functions
 // here from checked values, never pasted.
@@ -24,6 +26,7 @@ const (
 	Audit   = "AUDIT"
 	Control = "CONTROL"  // key-value bucket
 	Polled  = "COMMANDS" // key-value bucket
+	Routed  = "ROUTED"   // key-value bucket, at the hub
 )
 
 // Guard is the prefix of requests to JetStream that package guard judges.
@@ -44,6 +47,10 @@ const InBatch = "in.batch"
 
 // Rules records the rules in force from this message of ROUTE on.
 const Rules = "rt.rules"
+
+// Pos records a position that no other message of ROUTE tells: all since the last one
+// goes nowhere. At a hub most messages may be others' to route.
+const Pos = "rt.pos"
 
 // In is the subject of one event in EVENTS.
 func In(terminal, signature string) string {

@@ -11,5 +11,5 @@ import (
 
 func main() {
 	debug.SetGCPercent(12) // a terminal has little memory; what the server caches costs the collector nothing
-	cli.Main("edge", app.Edge(), app.CheckRules, app.CheckServer)
+	cli.Main("edge", app.Edge(), app.CheckEdgeHere, app.CheckRules, app.CheckServer)
 }

@@ -7,4 +7,4 @@ import (
 	"vestnik/internal/cli"
 )
 
-func main() { cli.Main("router", app.Router, app.CheckRules) }
+func main() { cli.Main("router", app.Router, app.CheckRules, app.CheckRoutedHere) }

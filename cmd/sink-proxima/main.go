@@ -7,4 +7,4 @@ import (
 	"vestnik/internal/cli"
 )
 
-func main() { cli.Main("sink-proxima", app.Sink("proxima")) }
+func main() { cli.Main("sink-proxima", app.Sink("proxima"), app.CheckRoutedHere) }

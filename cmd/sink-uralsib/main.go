@@ -7,4 +7,4 @@ import (
 	"vestnik/internal/cli"
 )
 
-func main() { cli.Main("sink-uralsib", app.Sink("uralsib")) }
+func main() { cli.Main("sink-uralsib", app.Sink("uralsib"), app.CheckRoutedHere) }

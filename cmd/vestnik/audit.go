@@ -16,7 +16,6 @@ import (
 	"vestnik/internal/audit"
 	"vestnik/internal/code"
 	"vestnik/internal/command"
-	"vestnik/internal/config"
 	"vestnik/streams"
 )
 
@@ -40,8 +39,8 @@ func auditCommand() *cobra.Command {
 sent it, the command, its id, the code of its result, how long it took and the result's
 text. Commands that were refused or answered from memory are there, too.
 
---since and --until take a span before now (24h, 7d), a day (2026-11-28; --until means
-its end), or an RFC 3339 time. With --follow it goes on and prints commands as their
+--since and --until take a span before now (24h, 7d), today, yesterday, a day (2026-11-28;
+--until means its end), or an RFC 3339 time. With --follow it goes on and prints commands as their
 results are recorded, also after a restart of the edge. With --json it prints a line per command (docs/commands.md).`,
 		Example: `  vestnik audit
   vestnik audit --terminal 40 --since 24h --failed
@@ -112,28 +111,6 @@ func (f *auditFlags) complete(cmd *cobra.Command, now time.Time) (err error) {
 		f.limit = tableRows
 	}
 	return nil
-}
-
-// pointInTime reads a span before now, a day, or an RFC 3339 time; "" = none. A day's end
-// is the beginning of the next one.
-func pointInTime(flag, s string, now time.Time, end bool) (time.Time, error) {
-	if s == "" {
-		return time.Time{}, nil
-	}
-	if d, ok := config.ParseDuration(s); ok {
-		return now.Add(-d), nil
-	}
-	if t, err := time.Parse(time.RFC3339, s); err == nil {
-		return t, nil
-	}
-	day, err := time.ParseInLocation(time.DateOnly, s, time.Local)
-	if err != nil {
-		return day, fmt.Errorf("%s %q: want a span before now such as 24h or 7d, a day such as 2026-11-28, or a time such as 2026-11-28T10:00:00Z", flag, s)
-	}
-	if end {
-		day = day.AddDate(0, 0, 1)
-	}
-	return day, nil
 }
 
 // wants tells whether a row is to be shown.

@@ -273,8 +273,8 @@ func TestAuditRefuses(t *testing.T) {
 	for args, want := range map[string]string{
 		"--way post":            `unknown way "post", known are frame, nats, proxima, vestnik`,
 		"--terminal 4a":         `terminal "4a": want 1 to 8 digits`,
-		"--since yesterday":     `--since "yesterday": want a span before now such as 24h or 7d, a day such as 2026-11-28, or a time such as 2026-11-28T10:00:00Z`,
-		"--until 2026-13-01":    `--until "2026-13-01": want a span before now such as 24h or 7d, a day such as 2026-11-28, or a time such as 2026-11-28T10:00:00Z`,
+		"--since tomorrow":      `--since "tomorrow": want a span before now such as 24h or 7d, today, yesterday, a day such as 2026-11-28, or a time such as 2026-11-28T10:00:00Z`,
+		"--until 2026-13-01":    `--until "2026-13-01": want a span before now such as 24h or 7d, today, yesterday, a day such as 2026-11-28, or a time such as 2026-11-28T10:00:00Z`,
 		"--limit -1":            "limit -1: want 0 or more",
 		"--follow --until 1h":   "--follow has no end: leave --until out",
 		"--since 1h --until 2h": "--since 1h is not before --until 2h",

@@ -36,6 +36,23 @@ func (l *link) sinks() []string {
 	return l.cfg.SinkNames()
 }
 
+// programs are those that the configuration may have running.
+func (l *link) programs() []string { return app.ProgramsOf(l.cfg, l.sinks()) }
+
+// place is where router and sinks stand; without a configuration, where EVT is and no
+// EVENTS, at a hub.
+func (l *link) place(ctx context.Context) streams.Layout {
+	if l.cfg != nil {
+		return app.Layout(l.cfg)
+	}
+	_, noEvents := l.js.Stream(ctx, streams.Events)
+	_, noEvt := l.js.Stream(ctx, streams.EvtStream)
+	return streams.Layout{Hub: errors.Is(noEvents, jetstream.ErrStreamNotFound) && noEvt == nil}
+}
+
+// routedElsewhere tells whether the events of this edge are routed at the hub.
+func (l *link) routedElsewhere() bool { return l.cfg != nil && l.cfg.RoutedAtHub() }
+
 // connect finds the broker: --server or NATS_URL, else --context or NATS_CONTEXT
 // (an empty --context is the selected one), else the nats block of -c FILE, or of
 // the working folder's vestnik.conf, else this computer's. A connection that

@@ -112,7 +112,7 @@ func deliveriesOf(ctx context.Context, l *link, w window, terminals []string, f 
 	if _, err := l.js.Stream(ctx, streams.Route); errors.Is(err, jetstream.ErrStreamNotFound) {
 		return []string{"Deliveries are not shown: no router has run here (stream " + streams.Route + ")."}, nil
 	}
-	q := ledger.Query{}
+	q := ledger.Query{Place: l.place(ctx)}
 	if len(terminals) == 1 {
 		q.Terminal = terminals[0]
 	}

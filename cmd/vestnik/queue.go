@@ -59,6 +59,7 @@ a line per event and sink.`,
 	fl.BoolVar(&f.json, "json", false, "print a line of JSON per event")
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error { return f.complete(cmd) }
 	cmd.RunE = linked(func(ctx context.Context, cmd *cobra.Command, l *link, _ []string) error {
+		f.Place = l.place(ctx)
 		switch {
 		case f.json:
 			return queueJSON(ctx, l, f.Query, cmd.OutOrStdout())

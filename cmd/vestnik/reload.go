@@ -57,7 +57,7 @@ func (r *reloader) targets(args []string) ([]string, error) {
 		return nil, err
 	}
 	defer l.close()
-	known := app.Programs(l.sinks())
+	known := l.programs()
 	slices.Reverse(known)
 	r.hosted = func(name string) bool { return l.cfg != nil && l.cfg.Hosts(strings.TrimPrefix(name, "sink-")) }
 	for _, name := range args {

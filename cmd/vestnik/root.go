@@ -80,7 +80,7 @@ func addCommands(root *cobra.Command) {
 	addGroup(root, "start", "Start here:", demoCommand(), initCommand(), certsCommand(), checkCommand())
 	addGroup(root, "look", "Look into a running system, and steer it:", statusCommand(), queueCommand(), pauseCommand(), resumeCommand(), reloadCommand(), stopCommand())
 	addGroup(root, "command", "Command terminals:", commandCommand(), auditCommand())
-	addGroup(root, "incident", "Analyse incidents:", timelineCommand(), bundleCommand())
+	addGroup(root, "incident", "Analyse incidents:", replayCommand(), timelineCommand(), bundleCommand())
 	addGroup(root, "rules", "Rules:", rulesCommand())
 	addGroup(root, "try", "Try things out:", sendCommand(), simulateCommand())
 	root.InitDefaultHelpCmd()

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -61,6 +63,9 @@ type status struct {
 	LastHeartbeat *time.Time                  `json:"last_heartbeat"`
 	Damage        []scrub.Damage              `json:"damage"`
 	Problems      []string                    `json:"problems"`
+
+	input     string // EVENTS, at a hub EVT
+	elsewhere bool   // an edge whose terminal is routed at the hub
 }
 
 // programStatus is a program's own answer, as it gave it.
@@ -90,21 +95,27 @@ type sinkStatus struct {
 func askStatus(ctx context.Context, l *link) *status {
 	s := &status{Time: time.Now().UTC(), Server: l.server, Sinks: map[string]sinkStatus{}, Store: map[string]app.StreamStatus{},
 		Damage: []scrub.Damage{}, Problems: []string{}}
-	s.Programs = askPrograms(ctx, l)
 	try := func(err error) {
 		if err != nil {
 			s.Problems = append(s.Problems, err.Error())
 		}
 	}
+	s.Programs = askPrograms(ctx, l)
+	if s.elsewhere = l.routedElsewhere(); s.elsewhere {
+		try(s.onlyEdge())
+	}
 	var err error
 	s.Pauses, err = control.ReadPauses(ctx, l.js)
 	try(err)
 	try(s.askSinks(ctx, l))
-	for _, name := range []string{streams.Events, streams.Route, streams.Done} {
+	s.input = l.place(ctx).Input()
+	for _, name := range []string{s.input, streams.Route, streams.Done} {
 		try(s.askStream(ctx, l.js, name))
 	}
-	s.Unrouted, err = ledger.Unrouted(ctx, l.js)
-	try(err)
+	if !s.elsewhere {
+		s.Unrouted, err = ledger.Unrouted(ctx, l.js, l.place(ctx))
+		try(err)
+	}
 	s.Rules, err = rulesInForce(ctx, l.js)
 	try(err)
 	for _, p := range s.Programs {
@@ -119,6 +130,20 @@ func askStatus(ctx context.Context, l *link) *status {
 	return s
 }
 
+// onlyEdge leaves out the programs that nobody misses where the terminal is routed at the
+// hub. One that runs is a problem: its events go twice (SPEC 10).
+func (s *status) onlyEdge() error {
+	s.Programs = slices.DeleteFunc(s.Programs, func(p programStatus) bool { return p.Program != "edge" && !p.Running })
+	var names []string
+	for _, p := range s.Programs[1:] {
+		names = append(names, p.Program)
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s: at work here, though hub.route says that this terminal is routed at the hub: vestnik stop %s", strings.Join(names, ", "), strings.Join(names, " "))
+}
+
 // moment is nil for no time.
 func moment(t time.Time) *time.Time {
 	if t.IsZero() {
@@ -129,7 +154,7 @@ func moment(t time.Time) *time.Time {
 
 // askPrograms asks all programs at once.
 func askPrograms(ctx context.Context, l *link) []programStatus {
-	names := app.Programs(l.sinks())
+	names := l.programs()
 	list := make([]programStatus, len(names))
 	var wg sync.WaitGroup
 	for i, name := range names {

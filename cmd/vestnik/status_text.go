@@ -191,13 +191,13 @@ func (p page) tallies(s *status) {
 	}
 	_ = tallyTable(p, all, s.Time) // into memory
 	if s.Unrouted > 0 {
-		fmt.Fprintf(p, "Not routed yet: %d messages of EVENTS\n", s.Unrouted)
+		fmt.Fprintf(p, "Not routed yet: %d messages of %s\n", s.Unrouted, s.input)
 	}
 	fmt.Fprintln(p)
 }
 
 func (p page) store(s *status) {
-	for _, name := range []string{streams.Events, streams.Route, streams.Done} {
+	for _, name := range []string{s.input, streams.Route, streams.Done} {
 		if one, ok := s.Store[name]; ok {
 			fmt.Fprintln(p, p.fill(name, one))
 		}
@@ -206,7 +206,9 @@ func (p page) store(s *status) {
 	if s.Rules != "" {
 		rules = "sha256:" + s.Rules
 	}
-	fmt.Fprintf(p, "Rules   %s\n", rules)
+	if !s.elsewhere {
+		fmt.Fprintf(p, "Rules   %s\n", rules)
+	}
 	for _, d := range s.Damage {
 		fmt.Fprintf(p, "%s %s\n", p.paint("damage:", "31"), damageText(d))
 	}
@@ -257,6 +259,9 @@ func (p page) fill(name string, s app.StreamStatus) string {
 	since := ""
 	if !s.First.IsZero() {
 		since = ", since " + s.First.Local().Format(time.DateTime)
+	}
+	if s.MaxBytes < 0 {
+		return fmt.Sprintf("%-6s  %s, no limit of its own, %d messages%s", name, sizeText(int64(s.Bytes)), s.Messages, since)
 	}
 	return fmt.Sprintf("%-6s  [%s] %3.0f %%  %s of %s, %d messages%s", name, p.paint(bar, color), share*100,
 		sizeText(int64(s.Bytes)), sizeText(s.MaxBytes), s.Messages, since)

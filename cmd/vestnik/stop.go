@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"vestnik/internal/app"
 	"vestnik/internal/control"
 )
 
@@ -46,7 +45,7 @@ type stopper struct {
 // targets are the programs to stop, in order: against an event's way, so that
 // nothing is handed to a program that has gone.
 func (s *stopper) targets(args []string) ([]string, error) {
-	order := app.Programs(s.sinks())
+	order := s.programs()
 	slices.Reverse(order)
 	for _, name := range args {
 		if !slices.Contains(order, name) {

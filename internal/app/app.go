@@ -18,6 +18,7 @@ import (
 	"vestnik/internal/config"
 	"vestnik/internal/control"
 	"vestnik/internal/health"
+	"vestnik/streams"
 )
 
 // together runs parts until the first returns, stops the others, waits for
@@ -124,6 +125,21 @@ func program(name string, cfg *config.Config) Program {
 
 // SinkProgram is the name of a sink's program.
 func SinkProgram(sink string) string { return "sink-" + sink }
+
+// Layout is where a configuration's router and sinks stand.
+func Layout(cfg *config.Config) streams.Layout {
+	return streams.Layout{Hub: cfg.AtHub(), Replicas: cfg.Hub.Replicas}
+}
+
+// ProgramsOf lists the programs that a configuration (nil = an edge's) may have running: at
+// a hub there is no edge. At an edge whose terminal is routed at the hub router and sinks may
+// still run, from before.
+func ProgramsOf(cfg *config.Config, sinks []string) []string {
+	if cfg != nil && cfg.AtHub() {
+		return Programs(sinks)[1:]
+	}
+	return Programs(sinks)
+}
 
 // Programs lists the programs of an installation, in the order of an event's way.
 func Programs(sinks []string) []string {

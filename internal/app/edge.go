@@ -26,6 +26,9 @@ func Edge() cli.Program {
 	}
 }
 
+// CheckEdgeHere is the test, for -t, that the configuration is an edge's.
+func CheckEdgeHere(cfg *config.Config) error { return cfg.EdgeHere() }
+
 // CheckServer is the test of nats.conf for -t. That the file is missing, the
 // configuration's own test says.
 func CheckServer(cfg *config.Config) error {
@@ -58,6 +61,9 @@ func RunEdge(ctx context.Context, cfg *config.Config, log zerolog.Logger, ready 
 // when the disk has failed it; what the edge hosts connects anew, as the same
 // programs do in processes of their own.
 func runEdge(ctx context.Context, cfg *config.Config, log zerolog.Logger, r *cli.Renewal, ports *terminal.Ports, ready func(Serving)) error {
+	if err := cfg.EdgeHere(); err != nil {
+		return err
+	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	board, stopHealth := serveHealth(ctx, cfg, log, "edge", hostedParts(cfg)...)

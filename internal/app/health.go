@@ -121,8 +121,8 @@ func putStreams(s *health.Scrape, js jetstream.JetStream, names ...string) {
 	}
 }
 
-func putUnrouted(s *health.Scrape, js jetstream.JetStream) {
-	n, oldest, err := unrouted(s.Context, js)
+func putUnrouted(s *health.Scrape, js jetstream.JetStream, place streams.Layout) {
+	n, oldest, err := unrouted(s.Context, js, place)
 	if err != nil {
 		return
 	}
@@ -132,23 +132,23 @@ func putUnrouted(s *health.Scrape, js jetstream.JetStream) {
 
 // unrouted is how many messages of EVENTS lie behind the router's position, as ROUTE
 // has it, and when the oldest of them was stored.
-func unrouted(ctx context.Context, js jetstream.JetStream) (uint64, time.Time, error) {
+func unrouted(ctx context.Context, js jetstream.JetStream, place streams.Layout) (uint64, time.Time, error) {
 	pos, err := routed(ctx, js)
 	if err != nil {
 		return 0, time.Time{}, err
 	}
-	events, err := js.Stream(ctx, streams.Events)
+	events, err := js.Stream(ctx, place.Input())
 	if err != nil {
-		return 0, time.Time{}, fmt.Errorf("look up EVENTS: %w", err)
+		return 0, time.Time{}, fmt.Errorf("look up %s: %w", place.Input(), err)
 	}
 	info := events.CachedInfo()
-	next := max(pos.Resume(streams.Incarnations(info.Config.Metadata)).Seq+1, info.State.FirstSeq)
+	next := max(pos.Resume(place.Incarnations(info)).Seq+1, info.State.FirstSeq)
 	if info.State.Msgs == 0 || next > info.State.LastSeq {
 		return 0, time.Time{}, nil
 	}
 	m, err := events.GetMsg(ctx, next)
 	if err != nil {
-		return 0, time.Time{}, fmt.Errorf("read message %d of EVENTS: %w", next, err)
+		return 0, time.Time{}, fmt.Errorf("read message %d of %s: %w", next, place.Input(), err)
 	}
 	return info.State.LastSeq - next + 1, m.Time, nil
 }

@@ -140,6 +140,8 @@ func (s *store) metrics(c *health.Scrape) {
 	c.Histogram(s.meters.commits)
 	c.Histogram(s.meters.together)
 	putStreams(c, s.js, streams.Events)
-	putUnrouted(c, s.js)
+	if !s.cfg.RoutedAtHub() { // else nobody routes here, and nothing waits for it
+		putUnrouted(c, s.js, streams.Layout{})
+	}
 	s.forwardMetrics(c)
 }

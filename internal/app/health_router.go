@@ -43,16 +43,16 @@ var (
 // its job.
 const lagLimit = 30 * time.Second
 
-func routerHealth(nc *nats.Conn, js jetstream.JetStream, r *router.Router, k *keeper.Keeper) health.Part {
+func routerHealth(nc *nats.Conn, js jetstream.JetStream, place streams.Layout, r *router.Router, k *keeper.Keeper) health.Part {
 	lag := func(ctx context.Context) (string, bool) {
-		n, oldest, err := unrouted(ctx, js)
+		n, oldest, err := unrouted(ctx, js, place)
 		if err != nil {
 			return err.Error(), false
 		}
 		age := time.Since(oldest)
-		return fmt.Sprintf("%d messages of EVENTS not routed", n), n == 0 || age < lagLimit
+		return fmt.Sprintf("%d messages of %s not routed", n, place.Input()), n == 0 || age < lagLimit
 	}
-	return health.Part{Name: "router", Metrics: func(s *health.Scrape) { routerMetrics(s, js, r, k) }, Checks: []health.Check{
+	return health.Part{Name: "router", Metrics: func(s *health.Scrape) { routerMetrics(s, js, place, r, k) }, Checks: []health.Check{
 		connected(nc),
 		check("routing", health.Ready, func() (string, bool) {
 			st := r.Stats()
@@ -76,7 +76,7 @@ func routerHealth(nc *nats.Conn, js jetstream.JetStream, r *router.Router, k *ke
 	}}
 }
 
-func routerMetrics(s *health.Scrape, js jetstream.JetStream, r *router.Router, k *keeper.Keeper) {
+func routerMetrics(s *health.Scrape, js jetstream.JetStream, place streams.Layout, r *router.Router, k *keeper.Keeper) {
 	st := r.Stats()
 	s.Put(routerRouted, float64(st.Routed))
 	s.Put(routerHeld, float64(st.Held))
@@ -99,7 +99,10 @@ func routerMetrics(s *health.Scrape, js jetstream.JetStream, r *router.Router, k
 		}
 	}
 	putStreams(s, js, streams.Route, streams.Done)
-	putUnrouted(s, js)
+	if place.Hub {
+		putStreams(s, js, place.Input())
+	}
+	putUnrouted(s, js, place)
 }
 
 func keeperMetrics(s *health.Scrape, st keeper.Stats) {

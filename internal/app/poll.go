@@ -13,6 +13,7 @@ import (
 	"vestnik/internal/health"
 	"vestnik/internal/poll"
 	"vestnik/internal/sink"
+	"vestnik/streams"
 )
 
 // poller is a sink's polling of commands; its Poller is nil without RemoteCommandsUrl
@@ -28,9 +29,20 @@ func newPoller(nc *nats.Conn, name string, cfg *config.Config, at place, log zer
 	if !polls(set) {
 		return poller{}, nil
 	}
-	p, err := poll.New(nc, poll.Options{URL: set.CommandsURL, Terminals: []string{cfg.ATM}, CA: set.CA, Version: cli.Version(), API: at.api,
+	opts := poll.Options{URL: set.CommandsURL, CA: set.CA, Version: cli.Version(), API: at.api,
 		Timeout: set.Timeout, AnswerTimeout: cfg.Terminal.ConnectTimeout + cfg.Terminal.AnswerTimeout + edgeOwn, RepeatWindow: cfg.Terminal.RepeatWindow,
-		Retry: sink.Backoff{Min: set.RetryMin, Max: set.RetryMax}, Aside: sink.Backoff{Min: set.AsideMin, Max: max(set.RetryMax, set.AsideMin)}, Log: log})
+		Retry: sink.Backoff{Min: set.RetryMin, Max: set.RetryMax}, Aside: sink.Backoff{Min: set.AsideMin, Max: max(set.RetryMax, set.AsideMin)}, Log: log}
+	if cfg.AtHub() { // SPEC 6: one poll per terminal, at most poll_parallel at once
+		js, err := streams.JetStream(nc, at.api)
+		if err != nil {
+			return poller{}, err
+		}
+		opts.Parallel = set.PollParallel
+		opts.Find = func(ctx context.Context, put, drop func(string)) error { return terminals(ctx, js, put, drop) }
+	} else {
+		opts.Terminals = []string{cfg.ATM}
+	}
+	p, err := poll.New(nc, opts)
 	if err != nil {
 		return poller{}, fmt.Errorf("sink %s: %w", name, err)
 	}

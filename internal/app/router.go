@@ -24,6 +24,9 @@ import (
 
 // Router runs the router and the keeper until ctx ends.
 func Router(ctx context.Context, cfg *config.Config, log zerolog.Logger, r *cli.Renewal) error {
+	if err := cfg.RoutedHere(); err != nil {
+		return err
+	}
 	board, stop := serveHealth(ctx, cfg, log, "router", "router")
 	defer stop()
 	return runRouter(ctx, cfg, log, place{connect: remote(cfg, log), renewal: r, api: cfg.NATS.APIPrefix, board: board})
@@ -57,7 +60,8 @@ func runRouter(ctx context.Context, cfg *config.Config, log zerolog.Logger, at p
 	for _, s := range cfg.Terminal.Signatures {
 		signatures[s.Name] = s.Sinks
 	}
-	opts := router.Options{API: at.api, Signatures: signatures, Load: load, Events: at.feeds.events, Queues: at.feeds.queues, Log: log}
+	place, terminals := Layout(cfg), newRoll(js, cfg, log)
+	opts := router.Options{API: at.api, Place: place, Saw: terminals.saw(), Signatures: signatures, Load: load, Events: at.feeds.events, Queues: at.feeds.queues, Log: log}
 	opts.Prepare = func(ctx context.Context) error { return ensureRoute(ctx, js, cfg, log) } // the edge may come back with an empty store
 	var k *keeper.Keeper
 	if at.board != nil {
@@ -65,13 +69,13 @@ func runRouter(ctx context.Context, cfg *config.Config, log zerolog.Logger, at p
 		opts.Doubt = func() { k.Doubt() }
 	}
 	r := router.New(nc, set, opts)
-	k = keeper.New(js, r, keeper.Options{Sinks: cfg.SinkNames(), KeepAge: cfg.Store.KeepAge, KeepBytes: cfg.Store.KeepBytes,
+	k = keeper.New(js, r, keeper.Options{Place: place, Sinks: cfg.SinkNames(), KeepAge: cfg.Store.KeepAge, KeepBytes: cfg.Store.KeepBytes,
 		DiscardLow: cfg.Store.WhenFull == "discard_low", PurgeOnStart: cfg.Store.PurgeDeliveredOnStart,
 		SyncInterval: broker.SyncInterval(), Owed: at.board != nil, Log: log.With().Str("part", "keeper").Logger()})
-	defer at.board.Join(routerHealth(nc, js, r, k))()
+	defer at.board.Join(routerHealth(nc, js, place, r, k))()
 	log.Info().Int("rules", len(set.Rules)).Str("file", cfg.Rules).Msg("ready")
 	at.ready()
-	return together(ctx, r.Run, k.Run,
+	return together(ctx, r.Run, k.Run, terminals.run,
 		func(ctx context.Context) error { return watchRules(ctx, cfg.Rules, r, log) },
 		func(ctx context.Context) error { return serveRouter(ctx, nc, cfg, r, k, at, stop) })
 }
@@ -105,6 +109,9 @@ func loadRules(path string) (*rules.Set, error) {
 	return rules.Load(path)
 }
 
+// CheckRoutedHere is the test, for -t, that router and sinks are to run here at all.
+func CheckRoutedHere(cfg *config.Config) error { return cfg.RoutedHere() }
+
 // CheckRules is the test of rules.xml for -t. That the file is missing, the
 // configuration's own test has said.
 func CheckRules(cfg *config.Config) error {
@@ -119,24 +126,44 @@ func CheckRules(cfg *config.Config) error {
 // some room however small the store.
 const leastDone = 8 << 20
 
+// hubRoute is ROUTE's limit by default where EVT has none of its own.
+const hubRoute = 4 << 30
+
 // ensureRoute makes the streams beside the router. Their limits are shares of
 // that of EVENTS, so that all fit on the disk together.
 func ensureRoute(ctx context.Context, js jetstream.JetStream, cfg *config.Config, log zerolog.Logger) error {
-	events, err := streams.Await(ctx, js, streams.Events)
+	place := Layout(cfg)
+	events, err := streams.Await(ctx, js, place.Input())
 	if err != nil {
 		return err
 	}
 	size := events.CachedInfo().Config.MaxBytes
+	if size <= 0 {
+		size = hubRoute
+	}
 	for _, s := range []struct {
 		cfg  jetstream.StreamConfig
 		dflt int64
-	}{{streams.RouteConfig(cfg.Store.RouteBytes), size}, {streams.DoneConfig(cfg.Store.DoneBytes), max(size/4, leastDone)}} {
+	}{{place.RouteConfig(cfg.Store.RouteBytes), size}, {place.DoneConfig(cfg.Store.DoneBytes), max(size/4, leastDone)}} {
 		_, warning, err := streams.Ensure(ctx, js, s.cfg, s.dflt)
 		if err != nil {
 			return err
 		}
 		if warning != "" {
 			log.Warn().Msg(warning)
+		}
+	}
+	return ensureBuckets(ctx, js, place)
+}
+
+// ensureBuckets makes the buckets at a hub: at an edge they are the edge's to make.
+func ensureBuckets(ctx context.Context, js jetstream.JetStream, place streams.Layout) error {
+	if !place.Hub {
+		return nil
+	}
+	for _, b := range []jetstream.KeyValueConfig{place.ControlConfig(), place.PolledConfig(), place.RoutedConfig()} {
+		if _, err := streams.EnsureBucket(ctx, js, b); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -22,6 +22,9 @@ import (
 // Sink runs the program of one sink until ctx ends.
 func Sink(name string) cli.Program {
 	return func(ctx context.Context, cfg *config.Config, log zerolog.Logger, r *cli.Renewal) error {
+		if err := cfg.RoutedHere(); err != nil {
+			return err
+		}
 		board, stop := serveHealth(ctx, cfg, log, SinkProgram(name), SinkProgram(name))
 		defer stop()
 		return runSink(ctx, cfg, log, name, place{connect: remote(cfg, log), renewal: r, api: cfg.NATS.APIPrefix, board: board})
@@ -32,7 +35,7 @@ func runSink(ctx context.Context, cfg *config.Config, log zerolog.Logger, name s
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	set := cfg.Sink(name)
-	target, closeTarget, err := newSink(name, set)
+	target, closeTarget, err := NewSink(name, set)
 	if err != nil {
 		return err
 	}
@@ -94,9 +97,9 @@ type SinkStatus struct {
 	Commands *poll.Stats `json:"commands,omitempty"` // absent without RemoteCommandsUrl
 }
 
-// newSink makes the sink by its settings; nil without an address: events gather
+// NewSink makes the sink by its settings; nil without an address: events gather
 // in the queue (SPEC 4).
-func newSink(name string, set *config.Sink) (sink.Sink, func(), error) {
+func NewSink(name string, set *config.Sink) (sink.Sink, func(), error) {
 	if set == nil || set.URL == "" {
 		return nil, func() {}, nil
 	}

@@ -97,7 +97,7 @@ func (s *store) record() {
 // again: then it returns true.
 func (s *store) run(ctx context.Context) bool {
 	defer s.board.Join(s.health())()
-	err := together(ctx, s.pauses, s.tell, s.tellDamage, s.keepNotes, s.gate, s.guard.Run, s.control, s.door.Run, s.keepRecord, s.twins, s.forwarding, s.watch)
+	err := together(ctx, s.pauses, s.tell, s.tellDamage, s.keepNotes, s.gate, s.guard.Run, s.control, s.door.Run, s.keepRecord, s.twins, s.forwarding, s.watch, s.keepAlone)
 	if errors.Is(err, errWritable) {
 		return true
 	}

@@ -62,6 +62,33 @@ func (c *Config) fedBySignature(sink string) bool {
 	})
 }
 
+// AtHub tells whether these are the settings of programs at the hub.
+func (c *Config) AtHub() bool { return c.Place == PlaceHub }
+
+// RoutedAtHub tells whether this is an edge whose terminal is routed at the hub.
+func (c *Config) RoutedAtHub() bool { return c.Place == PlaceEdge && c.Hub.Route == PlaceHub }
+
+// RoutedHere refuses, as Problems, to have router and sinks run at an edge whose terminal
+// is routed at the hub (SPEC 10: a terminal is routed at one place).
+func (c *Config) RoutedHere() error {
+	if !c.RoutedAtHub() {
+		return nil
+	}
+	var ps Problems
+	ps.add(c.at("hub.route"), "route: this terminal is routed at the hub: router and sinks run there and not here")
+	return ps.err(c.File)
+}
+
+// EdgeHere refuses, as Problems, to have an edge run at the hub.
+func (c *Config) EdgeHere() error {
+	if !c.AtHub() {
+		return nil
+	}
+	var ps Problems
+	ps.add(c.at("place"), "place: at the hub there is no edge: router, sinks and vestnik use this file")
+	return ps.err(c.File)
+}
+
 // Hosts tells whether the edge runs a part in its own process.
 func (c *Config) Hosts(part string) bool { return slices.Contains(c.Run, part) }
 

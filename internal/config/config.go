@@ -106,17 +106,18 @@ type Sinks struct {
 
 // Sink is the settings of one sink.
 type Sink struct {
-	URL         string        // RemoteMonitoringUrl; "" = events gather in the queue
-	CommandsURL string        // RemoteCommandsUrl
-	Timeout     time.Duration // RemoteMonitoringTimeoutSec, 10 s, of each step
-	MaxInFlight int           // 32
-	RateLimit   float64       // events per second, 0 = none
-	RetryMin    time.Duration // 1 s
-	RetryMax    time.Duration // 5 min
-	AsideMin    time.Duration // 1 min
-	Format      string        // proxima: structured (default) or plain
-	Batch       bool          // proxima
-	CA          string        // certificates to trust, besides the system's
+	URL          string        // RemoteMonitoringUrl; "" = events gather in the queue
+	CommandsURL  string        // RemoteCommandsUrl
+	Timeout      time.Duration // RemoteMonitoringTimeoutSec, 10 s, of each step
+	MaxInFlight  int           // 32
+	RateLimit    float64       // events per second, 0 = none
+	RetryMin     time.Duration // 1 s
+	RetryMax     time.Duration // 5 min
+	AsideMin     time.Duration // 1 min
+	Format       string        // proxima: structured (default) or plain
+	Batch        bool          // proxima
+	PollParallel int           // proxima, at the hub: polls for commands at once, 64
+	CA           string        // certificates to trust, besides the system's
 }
 
 // Store is the durable part: limits and retention (SPEC 4).

@@ -31,11 +31,12 @@ func Default() *Config {
 // DefaultSink is the settings of a sink without any of its own.
 func DefaultSink() *Sink {
 	return &Sink{
-		Timeout:     10 * time.Second,
-		MaxInFlight: 32,
-		RetryMin:    time.Second,
-		RetryMax:    5 * time.Minute,
-		AsideMin:    time.Minute,
-		Format:      "structured",
+		Timeout:      10 * time.Second,
+		MaxInFlight:  32,
+		RetryMin:     time.Second,
+		RetryMax:     5 * time.Minute,
+		AsideMin:     time.Minute,
+		Format:       "structured",
+		PollParallel: 64,
 	}
 }

@@ -139,7 +139,7 @@ func proxima(s *Sink) []setting {
 		is("RemoteCommandsUrl", text(&s.CommandsURL, webAddress), "commands_url"),
 		is("format", text(&s.Format, oneOf("structured", "plain"))),
 		is("batch", boolean(&s.Batch)),
-		is("poll_parallel", unused(whole(new(int), 1, 10_000))),
+		is("poll_parallel", whole(&s.PollParallel, 1, 10_000)),
 	)
 }
 

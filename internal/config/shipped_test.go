@@ -114,3 +114,15 @@ var examples = []string{
 	"Sinks.Proxima.CA", "Sinks.Uralsib.CA", "Terminal.AllowPlainEvents",
 	"Terminal.TLS.CA", "Terminal.TLS.Cert", "Terminal.TLS.Key", "Terminal.TLS.Listen",
 }
+
+// The file that is shipped for programs at the hub is one.
+func TestShippedHub(t *testing.T) {
+	t.Parallel()
+	c, err := Load("../../deploy/hub/vestnik.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !c.AtHub() || c.Hub.Replicas != 3 || c.Sinks.Proxima.PollParallel != 64 || len(c.Warnings) > 0 {
+		t.Errorf("%+v, warnings %v", c.Hub, c.Warnings)
+	}
+}

@@ -64,6 +64,9 @@ func Parse(h Header, data []byte) ([]*Event, error) {
 	}
 }
 
+// IsBatch tells whether a message holds a batch.
+func IsBatch(h Header) bool { return mediaType(h) == BatchType }
+
 func mediaType(h Header) string {
 	v := h[contentType]
 	if v == nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 	"unicode/utf16"
@@ -99,11 +100,11 @@ func (e *Event) set(name, value string) error {
 	case "id":
 		e.ID = value
 	case "time":
-		t, err := time.Parse(time.RFC3339, value)
+		t, err := parseTime(value)
 		if err != nil {
 			return fmt.Errorf("time %q: %w", value, err)
 		}
-		e.Time = t.UTC()
+		e.Time = t
 	case "severity":
 		e.Severity = value
 	case "device":
@@ -126,6 +127,16 @@ func (e *Event) set(name, value string) error {
 	return nil
 }
 
+// parseTime reads RFC 3339, most of it by the way that takes the shortest time.
+func parseTime(value string) (time.Time, error) {
+	var t time.Time
+	if err := t.UnmarshalText([]byte(value)); err == nil {
+		return t.UTC(), nil
+	}
+	t, err := time.Parse(time.RFC3339, value)
+	return t.UTC(), err
+}
+
 const hex = "0123456789abcdef"
 
 // AppendString appends s as a JSON string: only what JSON demands is escaped,
@@ -134,15 +145,13 @@ func AppendString(dst []byte, s string) []byte { return appendString(dst, s) }
 
 func appendString[T string | []byte](dst []byte, s T) []byte {
 	dst = append(dst, '"')
-	from := 0
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if c >= 0x20 && c != '"' && c != '\\' {
-			continue
+	for {
+		n := plain(s)
+		dst = append(dst, s[:n]...)
+		if n == len(s) {
+			return append(dst, '"')
 		}
-		dst = append(dst, s[from:i]...)
-		from = i + 1
-		switch c {
+		switch c := s[n]; c {
 		case '"', '\\':
 			dst = append(dst, '\\', c)
 		case '\n':
@@ -154,9 +163,8 @@ func appendString[T string | []byte](dst []byte, s T) []byte {
 		default:
 			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
 		}
+		s = s[n+1:]
 	}
-	dst = append(dst, s[from:]...)
-	return append(dst, '"')
 }
 
 // ParseBatch reads a CloudEvents JSON batch. Events have no Attrs.
@@ -175,6 +183,7 @@ func ParseBatch(data []byte) ([]*Event, error) {
 			return nil, fmt.Errorf("event %d: %w", len(events), err)
 		}
 		events = append(events, e)
+		p.last = e
 		if p.eat(']') {
 			return events, p.end()
 		}
@@ -194,12 +203,81 @@ func ParseJSON(data []byte) (*Event, error) {
 	return e, p.end()
 }
 
+// ParseWhole reads one event in CloudEvents structured JSON, and refuses what the event
+// would lose: members that we do not know, values that are no strings, another type, source
+// or data type than ours, a member that stands there twice. AppendJSON of the event says
+// all that was there.
+func ParseWhole(data []byte) (*Event, error) {
+	p := &parser{b: data, whole: &whole{}}
+	e, err := p.event()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.end(); err != nil {
+		return nil, err
+	}
+	return e, p.whole.lost(e)
+}
+
+// whole is what a reader that loses nothing has seen of an event.
+type whole struct {
+	members []string
+	source  string
+}
+
+// take judges a member.
+func (w *whole) take(name, value string) error {
+	if slices.Contains(w.members, name) {
+		return fmt.Errorf("member %q stands there twice", name)
+	}
+	w.members = append(w.members, name)
+	switch name {
+	case "id", "time", "severity", "device", "terminal", "signature", "rule", "lane", "replay", "specversion", "data", "data_base64":
+	case "source":
+		w.source = value
+	case "type":
+		return want(name, value, Type)
+	case "datacontenttype":
+		return want(name, value, XMLType)
+	default:
+		return fmt.Errorf("member %q is none of ours, and would be lost", name)
+	}
+	return nil
+}
+
+func want(name, value, want string) error {
+	if value != want {
+		return fmt.Errorf("%s %q, want %q", name, value, want)
+	}
+	return nil
+}
+
+// lost tells what is missing or would not come out again.
+func (w *whole) lost(e *Event) error {
+	for _, name := range []string{"specversion", "type", "source", "time", "terminal", "severity", "device", "signature"} {
+		if !slices.Contains(w.members, name) {
+			return fmt.Errorf("member %q is missing", name)
+		}
+	}
+	data, encoded := slices.Contains(w.members, "data"), slices.Contains(w.members, "data_base64")
+	switch {
+	case data == encoded:
+		return errors.New("want either data or data_base64")
+	case encoded && utf8.Valid(e.Raw):
+		return errors.New("data_base64 holds a text: want data")
+	}
+	return want("source", w.source, Source(e.Terminal))
+}
+
 // parser reads the JSON that AppendBatch writes and what the CloudEvents JSON
 // format allows beside it: an event is one flat object. encoding/json takes
 // five times as long, on a path that every event goes twice.
 type parser struct {
-	b []byte
-	i int
+	b     []byte
+	i     int
+	whole *whole // nil = what is unknown is left out
+	spare *Event // to be written over, nil = none
+	last  *Event // the one before, nil = none: its texts are shared
 }
 
 func (p *parser) fail(what string) error {
@@ -257,11 +335,19 @@ func (p *parser) member(e *Event) error {
 	}
 	p.blank()
 	if p.i < len(p.b) && p.b[p.i] != '"' {
+		if p.whole != nil {
+			return p.fail(fmt.Sprintf("member %q is not a string, and would be lost", name))
+		}
 		return p.scalar()
 	}
 	value, err := p.str()
 	if err != nil {
 		return err
+	}
+	if p.whole != nil {
+		if err := p.whole.take(string(name), string(value)); err != nil {
+			return err
+		}
 	}
 	switch string(name) {
 	case "data":
@@ -270,10 +356,37 @@ func (p *parser) member(e *Event) error {
 		if e.Raw, err = base64.StdEncoding.AppendDecode(nil, value); err != nil {
 			return fmt.Errorf("data_base64: %w", err)
 		}
+	case "type", "source", "datacontenttype": // for others
+	case "severity":
+		e.Severity = p.shared(value, func(e *Event) string { return e.Severity })
+	case "device":
+		e.Device = p.shared(value, func(e *Event) string { return e.Device })
+	case "terminal":
+		e.Terminal = p.shared(value, func(e *Event) string { return e.Terminal })
+	case "signature":
+		e.Signature = p.shared(value, func(e *Event) string { return e.Signature })
 	default:
 		return e.set(string(name), string(value))
 	}
 	return nil
+}
+
+// shared is value, as the event before has it if it has the same.
+func (p *parser) shared(value []byte, of func(*Event) string) string {
+	if p.last != nil {
+		if s := of(p.last); s == string(value) {
+			return s
+		}
+	}
+	switch string(value) {
+	case "normal":
+		return "normal"
+	case "warning":
+		return "warning"
+	case "critical":
+		return "critical"
+	}
+	return string(value)
 }
 
 // scalar skips a number, true, false or null: no attribute that we read is one.
@@ -298,6 +411,9 @@ func (p *parser) str() ([]byte, error) {
 	}
 	from := p.i
 	for ; p.i < len(p.b); p.i++ {
+		if p.i += plain(p.b[p.i:]); p.i == len(p.b) {
+			break
+		}
 		switch p.b[p.i] {
 		case '"':
 			p.i++
@@ -325,9 +441,7 @@ func (p *parser) escaped(from int) ([]byte, error) {
 			}
 		default:
 			run := p.i - 1
-			for p.i < len(p.b) && p.b[p.i] != '"' && p.b[p.i] != '\\' {
-				p.i++
-			}
+			p.i += plain(p.b[p.i:])
 			out = append(out, p.b[run:p.i]...)
 		}
 	}

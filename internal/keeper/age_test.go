@@ -32,14 +32,14 @@ func TestKeepAgeWhenClockIsSet(t *testing.T) {
 		for at := now.Wall.Add(-30 * day); at.Before(now.Wall); at = at.Add(time.Minute) {
 			stored = append(stored, at)
 		}
-		s := &session{Keeper: &Keeper{opts: Options{KeepAge: 30 * day, Now: func() clock.Moment { return now }}}, before: markers{at: now}}
+		f, before := front{keepAge: 30 * day}, now
 		now.Wall = now.Wall.Add(c.set)
-		for end := now.Run + c.wrong; now.Run < end; s.before.at = now {
+		for end := now.Run + c.wrong; now.Run < end; before = now {
 			now = now.Add(time.Minute)
 			if len(stored) == 0 {
 				break
 			}
-			limit := s.ageLimit(stored[0])
+			limit := f.ageLimit(stored[0], now.Wall, now.Run-before.Run)
 			n := slices.IndexFunc(stored, func(at time.Time) bool { return !at.Before(limit) })
 			if n < 0 {
 				n = len(stored)

@@ -64,7 +64,7 @@ func (s *session) forgetOutcomes(ctx context.Context, over int64) error {
 		return err
 	}
 	for name := range s.sinks {
-		n, err := s.purge(ctx, s.done, streams.DoneSink(name), min(upto, s.before.marks[name])+1)
+		n, err := purge(ctx, s.done, streams.DoneSink(name), min(upto, s.before.marks[name])+1)
 		s.count(func(st *Stats) { st.Done += n })
 		if err != nil {
 			return err
@@ -98,7 +98,7 @@ func (s *session) halveSuppressed(ctx context.Context) error {
 	if err != nil || upto == 0 {
 		return err
 	}
-	_, err = s.purge(ctx, s.route, "rt.done.>", min(upto+1, s.before.last))
+	_, err = purge(ctx, s.route, "rt.done.>", min(upto+1, s.before.last))
 	return err
 }
 
@@ -206,7 +206,7 @@ func (s *session) discard(ctx context.Context, sink string, g *given) error {
 		s.count(func(st *Stats) { st.Discarded += uint64(n) })
 		list = list[n:]
 	}
-	_, err = s.purge(ctx, s.route, streams.OutLane(sink, streams.Low), g.upto+1)
+	_, err = purge(ctx, s.route, streams.OutLane(sink, streams.Low), g.upto+1)
 	s.passed(sink, streams.Low, g.upto+1)
 	s.looked = false // their outcomes have no event in ROUTE
 	return err

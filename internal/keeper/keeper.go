@@ -9,6 +9,7 @@
 //   - from EVENTS, the oldest by keep_age and keep_bytes, up to where the router was
 //     two sync intervals ago: what a sink owes or a rule holds is whole in ROUTE;
 //     and what the edge has not forwarded to its hub yet only beyond 80 % of the limit;
+//   - at a hub, from ROUTE, positions that a later one has replaced;
 //   - from DONE, outcomes of events that EVENTS no longer has.
 //
 // How far it removes from ROUTE it puts on record first (streams.RouteMark): what is
@@ -38,6 +39,7 @@ import (
 
 // Options of a Keeper; zero values have usable defaults.
 type Options struct {
+	Place        streams.Layout // at a hub EVT is what EVENTS is at an edge
 	Sinks        []string
 	KeepAge      time.Duration // of EVENTS, default 30 days
 	KeepBytes    int64         // of EVENTS, default 80 % of its limit
@@ -178,7 +180,7 @@ func (k *Keeper) session(ctx context.Context) error {
 	for _, open := range []struct {
 		name string
 		to   *jetstream.Stream
-	}{{streams.Events, &s.events}, {streams.Route, &s.route}, {streams.Done, &s.done}} {
+	}{{s.opts.Place.Input(), &s.events}, {streams.Route, &s.route}, {streams.Done, &s.done}} {
 		var err error
 		if *open.to, err = streams.Await(ctx, k.js, open.name); err != nil {
 			return err

@@ -21,7 +21,7 @@ func TestAgePace(t *testing.T) {
 			continue
 		}
 		if !s.before.at.IsZero() {
-			first = s.ageLimit(first)
+			first = front{keepAge: s.opts.KeepAge}.ageLimit(first, now.Wall, now.Run-s.last().Run)
 		}
 		s.noted = append(s.noted, markers{at: now})
 	}

@@ -22,7 +22,7 @@ func (s *session) retain(ctx context.Context, purgeDelivered bool, last uint64) 
 		s.opts.Log.Warn().Err(err).Msg("nothing is removed from EVENTS: how far it is forwarded to the hub is not known")
 		hub = 0
 	}
-	n, err := s.purge(ctx, s.events, "", min(upto, s.before.position+1, hub))
+	n, err := purge(ctx, s.events, "", min(upto, s.before.position+1, hub))
 	if err != nil {
 		return err
 	}
@@ -35,40 +35,14 @@ func (s *session) retain(ctx context.Context, purgeDelivered bool, last uint64) 
 
 // eventsLimit is the first message of EVENTS to keep, by age and size.
 func (s *session) eventsLimit(ctx context.Context, purgeDelivered bool) (uint64, error) {
-	info, err := s.events.Info(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("look up EVENTS: %w", err)
-	}
 	if purgeDelivered {
+		if _, err := s.events.Info(ctx); err != nil { // what is kept for the hub looks at it
+			return 0, fmt.Errorf("look up EVENTS: %w", err)
+		}
 		return s.before.position + 1, nil
 	}
-	upto := info.State.FirstSeq
-	if oldest := s.ageLimit(info.State.FirstTime); info.State.Msgs > 0 && info.State.FirstTime.Before(oldest) {
-		if upto, err = s.firstSince(ctx, oldest, info.State.LastSeq+1); err != nil {
-			return 0, err
-		}
-	}
-	keep := s.opts.KeepBytes
-	if keep == 0 {
-		keep = info.Config.MaxBytes / 10 * 8
-	}
-	return max(upto, streams.OverShare(info, keep)), nil // SPEC 4: oldest first
-}
-
-// agePace is how many times faster than time EVENTS may go by age: what 30 days
-// gathered, in 30 hours of running.
-const agePace = 24
-
-// ageLimit is the time before which EVENTS may go by age, if it begins at first. A
-// clock that was set forward by years, or was wrong when the computer started, must
-// not cost at once what an analysis needs: somebody has a day to notice (ADR 0025).
-func (s *session) ageLimit(first time.Time) time.Time {
 	now := s.opts.Now()
-	oldest, soonest := now.Wall.Add(-s.opts.KeepAge), first.Add(agePace*(now.Run-s.last().Run))
-	if soonest.Before(oldest) {
-		return soonest
-	}
-	return oldest
+	return front{s.js, s.events, s.opts.KeepAge, s.opts.KeepBytes}.limit(ctx, now.Wall, now.Run-s.last().Run)
 }
 
 // last is when the round before this one was.
@@ -77,24 +51,6 @@ func (s *session) last() clock.Moment {
 		return s.noted[n-1].at
 	}
 	return s.before.at
-}
-
-// firstSince is the first message of EVENTS that was stored at or after t. It reads
-// from the front: the server's search by time trusts that times only grow, and what
-// lies behind a message that is young enough is younger, whatever the clock said.
-func (s *session) firstSince(ctx context.Context, t time.Time, end uint64) (uint64, error) {
-	err := streams.Scan(ctx, s.js, streams.Events, streams.From{Headers: true}, func(m jetstream.Msg) error {
-		meta, err := m.Metadata()
-		if err != nil {
-			return fmt.Errorf("read EVENTS: %w", err)
-		}
-		if !meta.Timestamp.Before(t) {
-			end = meta.Sequence.Stream
-			return streams.ErrEnough
-		}
-		return nil
-	})
-	return end, err
 }
 
 // suppressed removes records of suppressed events that EVENTS no longer has.
@@ -116,7 +72,7 @@ func (s *session) suppressed(ctx context.Context, last uint64) error {
 	if err != nil || upto == 0 {
 		return err
 	}
-	_, err = s.purge(ctx, s.route, "rt.done.>", min(upto+1, last))
+	_, err = purge(ctx, s.route, "rt.done.>", min(upto+1, last))
 	return err
 }
 
@@ -146,7 +102,7 @@ func (s *session) outcomes(ctx context.Context, purgeDelivered bool) error {
 		}
 	}
 	for name, l := range s.sinks {
-		n, err := s.purge(ctx, s.done, streams.DoneSink(name), min(old, l.mark)+1)
+		n, err := purge(ctx, s.done, streams.DoneSink(name), min(old, l.mark)+1)
 		s.count(func(st *Stats) { st.Done += n })
 		if err != nil {
 			return err

@@ -39,8 +39,10 @@ func (s *session) round(ctx context.Context, purgeDelivered bool) error {
 		if err := s.released(ctx, s.before.last); err != nil {
 			return err
 		}
-		if err := s.rules(ctx, s.before.last); err != nil {
-			return err
+		for _, subject := range []string{streams.Rules, streams.Pos} {
+			if err := s.replaced(ctx, subject, s.before.last); err != nil {
+				return err
+			}
 		}
 		if err := s.retain(ctx, purgeDelivered, s.before.last); err != nil {
 			return err
@@ -82,7 +84,7 @@ func (s *session) markers(ctx context.Context) (markers, error) {
 		if err != nil {
 			return markers{}, fmt.Errorf("look up EVENTS: %w", err)
 		}
-		p = p.Resume(streams.Incarnations(events.Config.Metadata))
+		p = p.Resume(s.opts.Place.Incarnations(events))
 		m.position = max(p.Seq, 1) - 1 // the message itself may be half routed
 	}
 	return m, nil
@@ -116,7 +118,7 @@ func (s *session) lane(ctx context.Context, sink, lane string, l *ledger, last u
 	if err != nil || len(ids) == 0 {
 		return err
 	}
-	n, err := s.purge(ctx, s.route, subject, upto)
+	n, err := purge(ctx, s.route, subject, upto)
 	if err != nil {
 		return err
 	}
@@ -159,34 +161,6 @@ func (s *session) absent(ctx context.Context) error {
 	return nil
 }
 
-// purge removes the messages of a subject before sequence upto; "" = all subjects.
-func (s *session) purge(ctx context.Context, stream jetstream.Stream, subject string, upto uint64) (uint64, error) {
-	before, err := stream.Info(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("purge: %w", err)
-	}
-	if upto <= before.State.FirstSeq {
-		return 0, nil
-	}
-	opts := []jetstream.StreamPurgeOpt{jetstream.WithPurgeSequence(upto)}
-	if subject != "" {
-		opts = append(opts, jetstream.WithPurgeSubject(subject))
-	}
-	if err := stream.Purge(ctx, opts...); err != nil {
-		return 0, fmt.Errorf("purge %s of %s: %w", subject, before.Config.Name, err)
-	}
-	after, err := stream.Info(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("purge: %w", err)
-	}
-	return removed(before, after), nil
-}
-
-func removed(before, after *jetstream.StreamInfo) uint64 {
-	added := after.State.LastSeq - before.State.LastSeq
-	return before.State.Msgs + added - after.State.Msgs
-}
-
 // released removes what complete releases have let go: the held events first,
 // then the release, so that a crash between leaves nothing that looks held.
 func (s *session) released(ctx context.Context, last uint64) error {
@@ -199,7 +173,7 @@ func (s *session) released(ctx context.Context, last uint64) error {
 		}
 		delete(s.settled, key)
 		for _, subject := range []string{streams.Held(string(key)), streams.Rebase(string(key)), streams.Release(string(key))} {
-			n, err := s.purge(ctx, s.route, subject, release+1)
+			n, err := purge(ctx, s.route, subject, release+1)
 			if err != nil {
 				return err
 			}
@@ -209,19 +183,20 @@ func (s *session) released(ctx context.Context, last uint64) error {
 	return nil
 }
 
-// rules removes what the rules were before those in force, once the record of these is
-// surely on the disk: else a few small messages keep the oldest block of ROUTE.
-func (s *session) rules(ctx context.Context, last uint64) error {
-	m, err := s.route.GetLastMsgForSubject(ctx, streams.Rules)
+// replaced removes what the rules were before those in force, and at a hub the positions
+// before the last, once the record of these is surely on the disk: else a few small
+// messages keep the oldest block of ROUTE.
+func (s *session) replaced(ctx context.Context, subject string, last uint64) error {
+	m, err := s.route.GetLastMsgForSubject(ctx, subject)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("read the rules in ROUTE: %w", err)
+		return fmt.Errorf("read the last %s in ROUTE: %w", subject, err)
 	}
 	if m.Sequence >= last {
 		return nil // a later round
 	}
-	_, err = s.purge(ctx, s.route, streams.Rules, m.Sequence)
+	_, err = purge(ctx, s.route, subject, m.Sequence)
 	return err
 }

@@ -50,7 +50,7 @@ func (l *listing) all() error {
 	if len(l.book.facts) == 0 {
 		return nil
 	}
-	events, err := open(l.ctx, l.js, streams.Events)
+	events, err := open(l.ctx, l.js, l.query.Place.Input())
 	if err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ func (l *listing) events(s jetstream.Stream) error {
 	state, sinks := s.CachedInfo().State, l.sinkOrder()
 	older := state.FirstSeq > 1 && begin <= state.FirstSeq // something may have been removed
 	from := streams.From{Seq: begin, Ahead: readAhead}
-	return streams.Scan(l.ctx, l.js, streams.Events, from, func(m jetstream.Msg) error {
+	return streams.Scan(l.ctx, l.js, l.query.Place.Input(), from, func(m jetstream.Msg) error {
 		list, _ := event.Parse(event.Header(m.Headers()), m.Data()) // an error: no events, the router tells it
 		if older && len(list) > 0 {
 			older = false
@@ -99,13 +99,13 @@ func (l *listing) begin(s jetstream.Stream) (uint64, error) {
 	if !state.FirstTime.Before(since) {
 		return state.FirstSeq, nil
 	}
-	cons, err := l.js.OrderedConsumer(l.ctx, streams.Events, jetstream.OrderedConsumerConfig{
+	cons, err := l.js.OrderedConsumer(l.ctx, l.query.Place.Input(), jetstream.OrderedConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &since, HeadersOnly: true})
 	if err != nil {
-		return 0, fmt.Errorf("read EVENTS: %w", err)
+		return 0, fmt.Errorf("read %s: %w", l.query.Place.Input(), err)
 	}
 	info := cons.CachedInfo()
-	defer func() { _ = l.js.DeleteConsumer(l.ctx, streams.Events, info.Name) }() // it goes by itself later
+	defer func() { _ = l.js.DeleteConsumer(l.ctx, l.query.Place.Input(), info.Name) }() // it goes by itself later
 	if info.NumPending == 0 {
 		return state.LastSeq + 1, nil
 	}

@@ -62,10 +62,11 @@ type Entry struct {
 
 // Query chooses entries; its zero value chooses all.
 type Query struct {
-	Sink     string   // "" = all
-	States   []string // none = all
-	Terminal string   // 8 digits, "" = all
-	Limit    int      // entries, 0 = all
+	Sink     string         // "" = all
+	States   []string       // none = all
+	Terminal string         // 8 digits, "" = all
+	Limit    int            // entries, 0 = all
+	Place    streams.Layout // whose EVENTS it is, or EVT at a hub
 }
 
 // Validate refuses states that do not exist.
@@ -163,11 +164,12 @@ func newTally() Tally {
 	return t
 }
 
-// Unrouted is how many messages of EVENTS lie behind the router's position; a
+// Unrouted is how many messages of EVENTS, or of EVT at a hub, lie behind the router's position; a
 // message holds one or more events. Events that go to no sink leave no trace in
-// ROUTE: at the end of EVENTS they count until the next one is routed.
-func Unrouted(ctx context.Context, js jetstream.JetStream) (uint64, error) {
-	events, err := open(ctx, js, streams.Events)
+// ROUTE: at the end of EVENTS they count until the next one is routed, at a hub for some
+// seconds.
+func Unrouted(ctx context.Context, js jetstream.JetStream, place streams.Layout) (uint64, error) {
+	events, err := open(ctx, js, place.Input())
 	if err != nil || events == nil {
 		return 0, err
 	}
@@ -176,7 +178,7 @@ func Unrouted(ctx context.Context, js jetstream.JetStream) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	pos = pos.Resume(streams.Incarnations(info.Config.Metadata))
+	pos = pos.Resume(place.Incarnations(info))
 	behind := max(pos.Seq+1, info.State.FirstSeq)
 	if info.State.Msgs == 0 || info.State.LastSeq < behind {
 		return 0, nil

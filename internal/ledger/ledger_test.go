@@ -173,7 +173,7 @@ func TestNoStreams(t *testing.T) {
 		}
 	}
 	w.want()
-	n, err := ledger.Unrouted(t.Context(), w.js)
+	n, err := ledger.Unrouted(t.Context(), w.js, streams.Layout{})
 	if n != 0 || err != nil {
 		t.Errorf("unrouted %d, %v", n, err)
 	}
@@ -187,7 +187,7 @@ func TestUnrouted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	unrouted := func() uint64 {
-		n, err := ledger.Unrouted(t.Context(), w.js)
+		n, err := ledger.Unrouted(t.Context(), w.js, streams.Layout{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -17,14 +17,17 @@ import (
 	"vestnik/streams"
 )
 
-// Options of a Poller; URL and Terminals are mandatory.
+// Options of a Poller; URL, and Terminals or Find, are mandatory.
 type Options struct {
 	URL       string   // RemoteCommandsUrl
 	Terminals []string // whose commands are polled
-	Parallel  int      // polls at once, default 64
-	CA        string   // PEM file of certificates to trust besides the system's
-	Version   string   // for User-Agent
-	API       string   // prefix of JetStream's requests, "" = $JS.API
+	// Find, instead of Terminals, hands out the terminals as they come and go, until ctx
+	// ends: at a hub. It is called in each session, and begins anew.
+	Find     func(ctx context.Context, put, drop func(terminal string)) error
+	Parallel int    // polls at once, default 64
+	CA       string // PEM file of certificates to trust besides the system's
+	Version  string // for User-Agent
+	API      string // prefix of JetStream's requests, "" = $JS.API
 
 	Timeout       time.Duration // RemoteMonitoringTimeoutSec: of each step, default 10 s
 	PollWait      time.Duration // how long the answer of a poll may take besides, default 1 min
@@ -110,7 +113,7 @@ func New(nc *nats.Conn, o Options) (*Poller, error) {
 	for _, atm := range o.Terminals {
 		p.lines[streams.Terminal(atm)] = newLine(p, streams.Terminal(atm))
 	}
-	if len(p.lines) == 0 {
+	if len(p.lines) == 0 && o.Find == nil {
 		return nil, errors.New("no terminal whose commands are polled")
 	}
 	return p, nil
@@ -152,41 +155,112 @@ func (p *Poller) work(ctx context.Context) error {
 	if err := p.recall(ctx); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	failed := make(chan error, 3*len(p.lines))
-	var wg sync.WaitGroup
-	for _, l := range p.lines {
-		for _, run := range []func(context.Context) error{l.poll, l.hand, l.post} {
-			wg.Go(func() {
-				defer cancel() // one that ends, ends all
-				failed <- run(ctx)
-			})
-		}
+	t := &turn{Poller: p}
+	t.ctx, t.end = context.WithCancel(ctx)
+	defer t.end()
+	for _, l := range p.all() {
+		t.start(l)
 	}
-	wg.Wait()
-	close(failed)
-	var errs []error
-	for err := range failed {
-		if err != nil && !errors.Is(err, context.Canceled) {
-			errs = append(errs, err)
-		}
+	if p.opts.Find != nil {
+		t.run(func(ctx context.Context) error { return p.opts.Find(ctx, t.put, p.drop) })
 	}
-	return errors.Join(errs...)
+	t.wg.Wait()
+	return errors.Join(t.errs...)
 }
 
-// recall reads what the journal has of each terminal.
+// turn is the loops of one session: one that ends, ends all.
+type turn struct {
+	*Poller
+	ctx context.Context
+	end context.CancelFunc
+	wg  sync.WaitGroup
+
+	mu   sync.Mutex
+	errs []error
+}
+
+func (t *turn) run(f func(context.Context) error) {
+	t.wg.Go(func() {
+		defer t.end()
+		if err := f(t.ctx); err != nil && !errors.Is(err, context.Canceled) {
+			t.mu.Lock()
+			t.errs = append(t.errs, err)
+			t.mu.Unlock()
+		}
+	})
+}
+
+func (t *turn) start(l *line) {
+	for _, run := range []func(context.Context) error{l.poll, l.hand, l.post} {
+		t.run(run)
+	}
+}
+
+// put has a terminal's commands polled from now on. Whose journal is not empty had its
+// line made when that was read.
+func (t *turn) put(terminal string) {
+	l, there := t.line(terminal)
+	l.off.Store(false)
+	if there {
+		nudge(l.on)
+		return
+	}
+	b := newBook(l)
+	b.arrange()
+	l.told.Lock()
+	l.book = b
+	l.told.Unlock()
+	t.start(l)
+}
+
+// drop ends the polls for a terminal; what was polled is executed, and its results posted.
+func (p *Poller) drop(terminal string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if l := p.lines[terminal]; l != nil {
+		l.off.Store(true)
+	}
+}
+
+// line is the terminal's, a new one if there was none.
+func (p *Poller) line(terminal string) (l *line, there bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if l, there = p.lines[terminal]; !there {
+		l = newLine(p, terminal)
+		p.lines[terminal] = l
+	}
+	return l, there
+}
+
+func (p *Poller) all() (list []*line) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, l := range p.lines {
+		list = append(list, l)
+	}
+	return list
+}
+
+// recall reads what the journal has of each terminal. Where terminals come and go, those
+// that it has something of are not polled until they are found again.
 func (p *Poller) recall(ctx context.Context) error {
 	books := map[string]*book{}
-	for terminal, l := range p.lines {
-		books[terminal] = newBook(l)
+	for _, l := range p.all() {
+		books[l.terminal] = newBook(l)
 	}
 	now := p.opts.Now()
 	err := streams.Scan(ctx, p.js, stored, streams.From{Subjects: []string{subjects}}, func(m jetstream.Msg) error {
 		terminal, key := parseSubject(m.Subject())
 		b := books[terminal]
 		if b == nil {
-			return nil // polled under an earlier configuration
+			if p.opts.Find == nil {
+				return nil // polled under an earlier configuration
+			}
+			l, _ := p.line(terminal)
+			l.off.Store(true)
+			b = newBook(l)
+			books[terminal] = b
 		}
 		if err := b.learn(key, m, now); err != nil {
 			b.log.Error().Err(err).Str("key", key).Msg("the journal of polled commands holds what is no command")
@@ -196,15 +270,14 @@ func (p *Poller) recall(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the journal of polled commands: %w", err)
 	}
-	for terminal, b := range books {
+	for _, b := range books {
 		b.arrange()
 		if n, r := len(b.queue), len(b.results); n+r > 0 {
 			b.log.Info().Int("commands", n).Int("results", r).Msg("polled commands go on")
 		}
-		l := p.lines[terminal]
-		l.told.Lock()
-		l.book = b
-		l.told.Unlock()
+		b.told.Lock()
+		b.line.book = b
+		b.told.Unlock()
 	}
 	return nil
 }
@@ -216,6 +289,9 @@ type line struct {
 	terminal string
 	log      zerolog.Logger
 	book     *book // of the running session, nil before the first
+
+	off atomic.Bool   // it is not polled (now)
+	on  chan struct{} // has one element when off has ended
 
 	// Of poll's goroutine, and kept from one session to the next.
 	idle    int    // lists in a row with nothing new
@@ -232,7 +308,7 @@ type line struct {
 }
 
 func newLine(p *Poller, terminal string) *line {
-	return &line{Poller: p, terminal: terminal, log: p.opts.Log.With().Str("atm", terminal).Logger(),
+	return &line{Poller: p, terminal: terminal, on: make(chan struct{}, 1), log: p.opts.Log.With().Str("atm", terminal).Logger(),
 		out: outage{backoff: p.opts.Retry}, mail: postbox{outage: outage{backoff: p.opts.Retry}, aside: p.opts.Aside}}
 }
 

@@ -46,6 +46,13 @@ func (l *line) poll(ctx context.Context) error {
 		if _, err := l.gate.pass(ctx); err != nil {
 			return err
 		}
+		if l.off.Load() {
+			wait(ctx, -1, l.on)
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			continue
+		}
 		if left := time.Duration(l.barred.Load()) - l.opts.Now().Run; left > 0 {
 			wait(ctx, left, l.gate.shutting())
 			continue

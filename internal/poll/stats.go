@@ -46,7 +46,7 @@ func (p *Poller) Stats() Stats {
 	s.Journal = p.record
 	p.mu.Unlock()
 	now := p.opts.Now()
-	for _, l := range p.lines {
+	for _, l := range p.all() {
 		l.told.Lock()
 		if l.book != nil {
 			n, r := l.book.waiting()

@@ -24,7 +24,7 @@ func (s *session) recover(ctx context.Context) error {
 		return err
 	}
 	if s.behind() {
-		return errBehind
+		return fmt.Errorf("%s ends before what was routed", s.opts.Place.Input())
 	}
 	unfinished, err := s.rebuild(ctx, last)
 	if err != nil {
@@ -72,10 +72,11 @@ func (s *session) recover(ctx context.Context) error {
 	return nil
 }
 
-// errBehind: the edge will begin a new incarnation, and has not yet. Who went on
-// now would wait at a number that is used again, and skip what is new (DESIGN fact 7).
-var errBehind = errors.New("EVENTS ends before what was routed")
+// errBehindRoute: with several replicas, the end of ROUTE is the position, and nothing less.
+var errBehindRoute = errors.New("the end of ROUTE cannot be read yet")
 
+// behind: the edge will begin a new incarnation, and has not yet. Who went on
+// now would wait at a number that is used again, and skip what is new (DESIGN fact 7).
 func (s *session) behind() bool {
 	n := len(s.incarnations)
 	return n > 0 && s.pos.Incarnation == s.incarnations[n-1].ID && s.pos.Seq > s.end
@@ -98,6 +99,12 @@ func (s *session) last(ctx context.Context) (*jetstream.RawStreamMsg, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the position, message %d of ROUTE: %w", seq, err)
+	}
+	if seq < s.w.next-1 && s.opts.Place.Hub { // or was another server asked, that is behind?
+		err := streams.Scan(ctx, s.js, streams.Route, streams.From{Seq: seq + 1, Ahead: 1, Headers: true}, func(jetstream.Msg) error { return errBehindRoute })
+		if err != nil {
+			return nil, err
+		}
 	}
 	if s.pos, err = streams.ParsePosition(m.Header.Get(streams.HeaderPos)); err != nil {
 		return nil, fmt.Errorf("message %d of ROUTE: %w", seq, err)
@@ -217,20 +224,16 @@ func (s *session) halfDone(ctx context.Context) error {
 	if s.pos.Seq == 0 || s.policy.set == nil || s.pos.Resume(s.incarnations) != s.pos {
 		return nil
 	}
-	stream, err := s.js.Stream(ctx, streams.Events)
+	m, err := streams.At(ctx, s.js, s.opts.Place.Input(), s.pos.Seq)
 	if err != nil {
-		return fmt.Errorf("look up EVENTS: %w", err)
+		return fmt.Errorf("read message %d of %s: %w", s.pos.Seq, s.opts.Place.Input(), err)
 	}
-	m, err := stream.GetMsg(ctx, s.pos.Seq)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
+	if m == nil {
 		return nil // removed since: its outputs were complete
 	}
-	if err != nil {
-		return fmt.Errorf("read message %d of EVENTS: %w", s.pos.Seq, err)
-	}
-	events, err := event.Parse(event.Header(m.Header), m.Data)
-	if err != nil || s.pos.Index >= len(events) {
+	in := s.parseInput(m)
+	if in.err != nil || s.pos.Index >= len(in.events) {
 		return nil // told when it is read again
 	}
-	return s.event(ctx, s.pos.Seq, s.pos.Index, events[s.pos.Index])
+	return s.event(ctx, s.pos.Seq, s.pos.Index, in.events[s.pos.Index])
 }

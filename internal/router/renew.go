@@ -176,8 +176,8 @@ func (r *renewal) readDone(ctx context.Context) error {
 // makeAgain goes through EVENTS up to the position.
 func (r *renewal) makeAgain(ctx context.Context) error {
 	upto := r.pos
-	return streams.Scan(ctx, r.js, streams.Events, streams.From{Ahead: ahead}, func(m jetstream.Msg) error {
-		in := parseInput(m)
+	return streams.Scan(ctx, r.js, r.opts.Place.Input(), streams.From{Ahead: ahead}, func(m jetstream.Msg) error {
+		in := r.parseInput(m)
 		if in.seq > upto.Seq {
 			return streams.ErrEnough
 		}

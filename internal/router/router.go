@@ -1,5 +1,7 @@
 // Package router is the way of an event from EVENTS to the sinks' queues: it
-// reads, matches the rules, holds what they hold, and writes ROUTE (SPEC 3).
+// reads, matches the rules, holds what they hold, and writes ROUTE (SPEC 3). At a hub it
+// reads EVT instead, and of it what is routed there (SPEC 10, streams.Layout): what is said
+// of EVENTS below, holds of EVT.
 //
 // # Outputs and position cannot part
 //
@@ -48,6 +50,8 @@ import (
 type Options struct {
 	// API is the prefix of JetStream's requests, "" = $JS.API.
 	API string
+	// Place says where the router stands: what it reads, and what of it is its own.
+	Place streams.Layout
 	// Signatures says which sinks the events of a signature go to (SPEC 1).
 	Signatures map[string][]string
 	// Load reads the rules file anew.
@@ -60,6 +64,9 @@ type Options struct {
 	// Doubt, that ROUTE may not have taken all that Queued was told of.
 	Queued func(sink, lane string, seq uint64, id string)
 	Doubt  func()
+	// Saw, if set, is told of each message of the input, in order: the edge that it came
+	// from, and whether it is routed here. It must not block. At a hub only.
+	Saw func(edge string, mine bool)
 	// Prepare, if set, is called at the start of each session: it makes ROUTE and DONE
 	// where they are not there (any more).
 	Prepare func(ctx context.Context) error

@@ -23,7 +23,9 @@ type session struct {
 	js           jetstream.JetStream
 	route        jetstream.Stream
 	incarnations []streams.Incarnation
-	end          uint64 // of EVENTS, when the session began
+	end          uint64        // of EVENTS, when the session began
+	beyond       uint64        // the last message of EVENTS taken; what ROUTE does not tell, at a hub, is told by rt.pos
+	since        time.Duration // when ROUTE told all, by clock.Moment's Run
 	w            *writer
 	header       nats.Header // of the message being made
 	book         hold.Book
@@ -77,11 +79,11 @@ func (s *session) work(ctx, up context.Context) error {
 
 // open waits for both streams and takes the place behind ROUTE's end.
 func (s *session) open(ctx context.Context) error {
-	events, err := streams.Await(ctx, s.js, streams.Events)
+	events, err := streams.Await(ctx, s.js, s.opts.Place.Input())
 	if err != nil {
 		return err
 	}
-	s.incarnations, s.end = streams.Incarnations(events.CachedInfo().Config.Metadata), events.CachedInfo().State.LastSeq
+	s.incarnations, s.end = s.opts.Place.Incarnations(events.CachedInfo()), events.CachedInfo().State.LastSeq
 	if s.route, err = streams.Await(ctx, s.js, streams.Route); err != nil {
 		return err
 	}
@@ -116,6 +118,9 @@ func (s *session) loop(ctx, up context.Context) error {
 	for {
 		s.stats.beat.Store(int64(time.Since(begun)))
 		if err := s.releaseDue(up); err != nil {
+			return err
+		}
+		if err := s.passed(up); err != nil {
 			return err
 		}
 		s.arm(timer)
@@ -184,7 +189,7 @@ func (s *session) read(ctx context.Context) (<-chan input, <-chan error) {
 	inputs, failed := make(chan input, 2), make(chan error, 1)
 	hand := func(in input) error {
 		if in.err != nil { // not written by us: nothing of it can be delivered
-			s.opts.Log.Error().Err(in.err).Uint64("seq", in.seq).Msg("EVENTS holds what is no event")
+			s.opts.Log.Error().Err(in.err).Uint64("seq", in.seq).Msg(s.opts.Place.Input() + " holds what is no event")
 		}
 		select {
 		case inputs <- in:
@@ -193,25 +198,33 @@ func (s *session) read(ctx context.Context) (<-chan input, <-chan error) {
 			return ctx.Err()
 		}
 	}
-	message := func(m jetstream.Msg) error { return hand(parseInput(m)) }
+	message := func(m jetstream.Msg) error { return hand(s.parseInput(m)) }
 	from := streams.From{Seq: max(s.pos.Seq, 1), Ahead: ahead}
 	go func() {
 		if s.opts.Events == nil {
-			failed <- streams.Follow(ctx, s.js, streams.Events, from, message)
+			failed <- streams.Follow(ctx, s.js, s.opts.Place.Input(), from, message)
 			return
 		}
-		failed <- s.opts.Events.Follow(ctx, s.js, streams.Events, from, message,
+		failed <- s.opts.Events.Follow(ctx, s.js, s.opts.Place.Input(), from, message,
 			func(seq uint64, events []*event.Event) error { return hand(input{seq: seq, events: events}) })
 	}()
 	return inputs, failed
 }
 
-func parseInput(m jetstream.Msg) input {
+func (s *session) parseInput(m jetstream.Msg) input {
+	mine := s.opts.Place.Mine(m.Headers())
+	if s.opts.Saw != nil {
+		s.opts.Saw(streams.EvtEdge(m.Subject()), mine)
+	}
+	if !mine {
+		return input{seq: streams.Seq(m)}
+	}
 	events, err := event.Parse(event.Header(m.Headers()), m.Data())
 	return input{seq: streams.Seq(m), events: events, err: err}
 }
 
 func (s *session) message(ctx context.Context, m input) error {
+	s.beyond = max(s.beyond, m.seq)
 	for i, e := range m.events {
 		if err := s.releaseDue(ctx); err != nil {
 			return err
@@ -221,6 +234,31 @@ func (s *session) message(ctx context.Context, m input) error {
 		}
 	}
 	return nil
+}
+
+// How far the input may be ahead of what ROUTE tells, in messages and in time: so much is
+// read again at a start, and so long kept in EVT after its time.
+const (
+	passedMost  = 10_000
+	passedAfter = 5 * time.Second
+)
+
+// passed records the position where, at a hub, nothing else in ROUTE does: most terminals
+// may be routed at their edges, and EVT must be let go all the same.
+func (s *session) passed(ctx context.Context) error {
+	now := s.opts.Now()
+	if !s.opts.Place.Hub || s.beyond <= s.pos.Seq {
+		s.since = now.Run
+		return nil
+	}
+	if s.beyond-s.pos.Seq < passedMost && now.Run-s.since < passedAfter {
+		return nil
+	}
+	s.since = now.Run
+	s.pos = streams.Position{Incarnation: streams.IncarnationAt(s.incarnations, s.beyond), Seq: s.beyond, Index: 1 << 30, K: complete}
+	_, err := s.w.put(ctx, s.newMsg(streams.Pos))
+	s.stats.position.Store(new(s.pos))
+	return err
 }
 
 // event writes the outputs of one event: for each of its sinks one message.
@@ -237,7 +275,7 @@ func (s *session) event(ctx context.Context, seq uint64, index int, e *event.Eve
 	if e.Attrs == nil {
 		attrs, err := proatm.Attributes(e.Raw)
 		if err != nil {
-			s.opts.Log.Error().Err(err).Str("event", e.ID).Uint64("seq", seq).Msg("an event in EVENTS cannot be read, it goes nowhere")
+			s.opts.Log.Error().Err(err).Str("event", e.ID).Uint64("seq", seq).Msg("an event in " + s.opts.Place.Input() + " cannot be read, it goes nowhere")
 			return nil
 		}
 		e.Attrs = attrs

@@ -81,33 +81,53 @@ func readFile(path string, buf []byte) ([]byte, error) {
 
 // scan goes through the records. From the first damage on it gathers what is good.
 func (b *block) scan(c *codec, data []byte) {
-	good := data[:0:0]
+	var good []byte
 	damaged := false
-	for at := 0; at < len(data); {
-		r, ok := c.parse(data[at:])
-		if !ok {
-			if !damaged {
-				damaged, good = true, append(make([]byte, 0, len(data)), data[:at]...)
-			}
-			if r, ok = c.heal(data[at:]); ok {
-				b.healed++
-			}
+	spoil := func(at int) {
+		if !damaged {
+			damaged, good = true, append(make([]byte, 0, len(data)), data[:at]...)
 		}
-		if !ok {
-			next := c.next(data, at+1)
-			b.holes = append(b.holes, hole{before: b.last, bytes: next - at})
-			at = next
-			continue
+	}
+	_ = c.walk(data, func(at int, r record) error { // no error of ours
+		if r.healed {
+			spoil(at)
+			b.healed++
 		}
 		if damaged {
 			good = append(good, data[at:at+r.size]...)
 		}
 		b.take(r)
-		at += r.size
-	}
+		return nil
+	}, func(from, to int) {
+		spoil(from)
+		b.holes = append(b.holes, hole{before: b.last, bytes: to - from})
+	})
 	if damaged {
 		b.fixed = good
 	}
+}
+
+// walk goes through the records of a block and puts right, in data, what can be put right.
+// Where nothing can be read it says from where to where, and goes on behind.
+func (c *codec) walk(data []byte, each func(at int, r record) error, hole func(from, to int)) error {
+	for at := 0; at < len(data); {
+		r, ok := c.parse(data[at:])
+		if !ok {
+			r, ok = c.heal(data[at:])
+			r.healed = ok
+		}
+		if !ok {
+			next := c.next(data, at+1)
+			hole(at, next)
+			at = next
+			continue
+		}
+		if err := each(at, r); err != nil {
+			return err
+		}
+		at += r.size
+	}
+	return nil
 }
 
 // take counts a record.

@@ -21,6 +21,7 @@ const (
 	sumFile   = "meta.sum"
 	keyFile   = "meta.key"
 	indexFile = "index.db"
+	msgsDir   = "msgs"
 )
 
 // folder is a stream's folder.
@@ -31,7 +32,7 @@ type folder struct {
 
 func (f folder) name() string              { return f.account + "/" + f.stream }
 func (f folder) path(name string) string   { return filepath.Join(f.dir, name) }
-func (f folder) msgs(name string) string   { return filepath.Join(f.dir, "msgs", name) }
+func (f folder) msgs(name string) string   { return filepath.Join(f.dir, msgsDir, name) }
 func (f folder) block(index uint32) string { return f.msgs(fmt.Sprintf("%d.blk", index)) }
 
 // at is the folder of a stream by its name.
@@ -68,9 +69,18 @@ func escape(path string) string {
 
 // blocks lists the numbers of the block files, in order.
 func (f folder) blocks() ([]uint32, error) {
-	entries, err := os.ReadDir(f.path("msgs"))
-	if err != nil && !os.IsNotExist(err) {
+	list, err := blocksIn(f.path(msgsDir))
+	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", f.name(), err)
+	}
+	return list, nil
+}
+
+// blocksIn lists those of a folder.
+func blocksIn(dir string) ([]uint32, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !os.IsNotExist(err) {
+		return nil, err
 	}
 	var list []uint32
 	for _, e := range entries {

@@ -31,6 +31,8 @@ type record struct {
 	seq  uint64
 	tomb bool // says that message seq was removed
 	dead bool // has been erased
+
+	healed bool // one flipped bit has been put right
 }
 
 // codec reads the records of one block. Not for concurrent use.

@@ -76,7 +76,7 @@ func (p *Proxima) readEvents(r *http.Request, body []byte) ([]Arrival, *problem)
 	case form == FormBatch:
 		return readBatch(body)
 	case form == FormPlain:
-		return readPlain(body, r.Header.Get("Ce-Id"))
+		return readPlain(body, r.Header)
 	}
 	a, bad := readStructured(body)
 	if id := r.Header.Get("Ce-Id"); bad == nil && id != "" && id != a.ID {
@@ -103,9 +103,10 @@ func (p *Proxima) form(contentType string) (string, *problem) {
 }
 
 // readPlain reads format plain: the object alone, the id in the header.
-func readPlain(body []byte, id string) ([]Arrival, *problem) {
+func readPlain(body []byte, h http.Header) ([]Arrival, *problem) {
 	attrs, err := readAttributes(body)
-	a := Arrival{Form: FormPlain, ID: id, Attrs: attrs, Terminal: terminalOf(attrs)}
+	id := h.Get("Ce-Id")
+	a := Arrival{Form: FormPlain, ID: id, Replay: h.Get("Ce-Replay"), Attrs: attrs, Terminal: terminalOf(attrs)}
 	if err != nil {
 		return []Arrival{a}, badRequest("%v", err)
 	}

@@ -41,7 +41,7 @@ func readUralsib(r *http.Request, body []byte, front string) ([]Arrival, *proble
 		return nil, p
 	}
 	attrs, p := readQuery(query)
-	a := Arrival{Form: "query", ID: r.Header.Get("Ce-Id"), Terminal: terminalOf(attrs), Attrs: attrs}
+	a := Arrival{Form: "query", ID: r.Header.Get("Ce-Id"), Replay: r.Header.Get("Ce-Replay"), Terminal: terminalOf(attrs), Attrs: attrs}
 	switch {
 	case p != nil:
 	case len(body) > 0:

@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"vestnik/internal/event"
 )
 
 // Options of a Client; only URL is mandatory.
@@ -65,16 +67,24 @@ func New(o Options) (*Client, error) {
 // Close closes the kept connections; requests in flight go on.
 func (c *Client) Close() { c.pool.close() }
 
-// Get requests the URL with query, which is already encoded, behind the URL's
-// own. id goes along as header Ce-Id. An error means that there is no answer.
-func (c *Client) Get(ctx context.Context, id string, query []byte) (Answer, error) {
-	return c.do(ctx, &request{method: "GET", id: id, query: query})
+// Mark says which event a request carries, in headers; what is empty is left out.
+type Mark struct {
+	ID     string // Ce-Id
+	Replay string // Ce-Replay: it has been delivered before, and comes again by vestnik replay
 }
 
-// Post sends body to the URL. id, if not empty, goes along as header Ce-Id. An
-// error means that there is no answer.
-func (c *Client) Post(ctx context.Context, id, contentType string, body []byte) (Answer, error) {
-	return c.do(ctx, &request{method: "POST", id: id, contentType: contentType, body: body})
+// MarkOf is that of an event.
+func MarkOf(e *event.Event) Mark { return Mark{ID: e.ID, Replay: e.Replay} }
+
+// Get requests the URL with query, which is already encoded, behind the URL's
+// own. An error means that there is no answer.
+func (c *Client) Get(ctx context.Context, mark Mark, query []byte) (Answer, error) {
+	return c.do(ctx, &request{method: "GET", mark: mark, query: query})
+}
+
+// Post sends body to the URL. An error means that there is no answer.
+func (c *Client) Post(ctx context.Context, mark Mark, contentType string, body []byte) (Answer, error) {
+	return c.do(ctx, &request{method: "POST", mark: mark, contentType: contentType, body: body})
 }
 
 func (c *Client) do(ctx context.Context, r *request) (Answer, error) {

@@ -67,7 +67,7 @@ func TestSendingTimesOut(t *testing.T) {
 	url := listen(t, func(net.Conn) { <-over })
 	defer close(over)
 	begin := time.Now()
-	_, err := client(t, Options{URL: url, Timeout: 100 * time.Millisecond}).Post(context.Background(), "", "text/plain", big)
+	_, err := client(t, Options{URL: url, Timeout: 100 * time.Millisecond}).Post(context.Background(), Mark{}, "text/plain", big)
 	if err == nil || err.Error() != "sending: timed out" || time.Since(begin) > 5*time.Second {
 		t.Errorf("%v after %v", err, time.Since(begin))
 	}
@@ -91,7 +91,7 @@ func TestSendingBitByBit(t *testing.T) {
 	})
 	defer close(over)
 	begin := time.Now()
-	_, err := client(t, Options{URL: url, Timeout: 200 * time.Millisecond}).Post(context.Background(), "", "text/plain", big)
+	_, err := client(t, Options{URL: url, Timeout: 200 * time.Millisecond}).Post(context.Background(), Mark{}, "text/plain", big)
 	if err == nil || err.Error() != "sending: timed out" || time.Since(begin) > 5*time.Second {
 		t.Errorf("%v after %v", err, time.Since(begin))
 	}
@@ -108,7 +108,7 @@ func TestEarlyAnswer(t *testing.T) {
 			io.WriteString(c, "HTTP/1.1 "+status+"\r\nContent-Length: 0\r\n\r\n")
 			<-over
 		})
-		a, err := client(t, Options{URL: url, Timeout: 100 * time.Millisecond}).Post(context.Background(), "", "text/plain", big)
+		a, err := client(t, Options{URL: url, Timeout: 100 * time.Millisecond}).Post(context.Background(), Mark{}, "text/plain", big)
 		if a.Status != want || (err == nil) != (want != 0) {
 			t.Errorf("%s: status %d, %v", status, a.Status, err)
 		}
@@ -141,7 +141,7 @@ func TestTLS(t *testing.T) {
 		return dial(ctx, network, address)
 	}
 	for range 10 {
-		if a, err := c.Post(context.Background(), "id", "text/plain", []byte("x")); err != nil || a.Status != 200 {
+		if a, err := c.Post(context.Background(), Mark{ID: "id"}, "text/plain", []byte("x")); err != nil || a.Status != 200 {
 			t.Fatal(a.Status, err)
 		}
 	}
@@ -159,7 +159,7 @@ func TestTLSRefused(t *testing.T) {
 		"other host":         {"https://localhost" + srv.URL[strings.LastIndex(srv.URL, ":"):], ca, "not for localhost"},
 		"client certificate": {strict.URL, strictCA, "certificate required"},
 	} {
-		_, err := client(t, Options{URL: c.url, CA: c.ca}).Get(context.Background(), "", nil)
+		_, err := client(t, Options{URL: c.url, CA: c.ca}).Get(context.Background(), Mark{}, nil)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want it to say %q", name, err, c.want)
 		}
@@ -210,7 +210,7 @@ func TestConnectionKept(t *testing.T) {
 		})
 		c := client(t, Options{URL: url})
 		for range 2 {
-			if a, err := c.Get(context.Background(), "", nil); err != nil || strconv.Itoa(a.Status) != answer[:3] {
+			if a, err := c.Get(context.Background(), Mark{}, nil); err != nil || strconv.Itoa(a.Status) != answer[:3] {
 				t.Fatalf("%.30q: %d, %v", answer, a.Status, err)
 			}
 		}
@@ -232,7 +232,7 @@ func TestAnswerErrors(t *testing.T) {
 			http.ReadRequest(bufio.NewReader(c))
 			io.WriteString(c, answer)
 		})
-		if _, err := client(t, Options{URL: url}).Get(context.Background(), "", nil); err == nil || err.Error() != want {
+		if _, err := client(t, Options{URL: url}).Get(context.Background(), Mark{}, nil); err == nil || err.Error() != want {
 			t.Errorf("%.30q: %v, want %s", answer, err, want)
 		}
 	}
@@ -263,7 +263,7 @@ func TestMaxInFlight(t *testing.T) {
 	var wg sync.WaitGroup
 	for range asked {
 		wg.Go(func() {
-			if _, err := c.Get(context.Background(), "", nil); err != nil {
+			if _, err := c.Get(context.Background(), Mark{}, nil); err != nil {
 				t.Error(err)
 			}
 		})
@@ -282,11 +282,11 @@ func TestWaitingEndsWithContext(t *testing.T) {
 	c := client(t, Options{URL: url, MaxInFlight: 1, Timeout: time.Minute})
 	first, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	wg.Go(func() { c.Get(first, "", nil) })
+	wg.Go(func() { c.Get(first, Mark{}, nil) })
 	<-arrived
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
-	if _, err := c.Get(ctx, "", nil); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := c.Get(ctx, Mark{}, nil); !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
 	stop()
@@ -311,7 +311,7 @@ func TestRestingConnectionsEnd(t *testing.T) {
 		if name == "limit" {
 			c.pool.limit = 30 * time.Millisecond
 		}
-		if _, err := c.Get(context.Background(), "", nil); err != nil {
+		if _, err := c.Get(context.Background(), Mark{}, nil); err != nil {
 			t.Fatal(err)
 		}
 		end(c)

@@ -27,12 +27,12 @@ func TestUnaskedAnswer(t *testing.T) {
 		c.Read(buf) // until the client has closed it
 	})
 	c := client(t, Options{URL: url})
-	if a, err := c.Get(context.Background(), "", nil); err != nil || a.Status != 200 {
+	if a, err := c.Get(context.Background(), Mark{}, nil); err != nil || a.Status != 200 {
 		t.Fatal(a, err)
 	}
 	time.AfterFunc(busyRest, func() { close(say) })
 	<-said
-	if a, err := c.Get(context.Background(), "", nil); err != nil || a.Status != 503 {
+	if a, err := c.Get(context.Background(), Mark{}, nil); err != nil || a.Status != 503 {
 		t.Error(a.Status, err)
 	}
 }

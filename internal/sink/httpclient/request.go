@@ -4,7 +4,7 @@ import "strconv"
 
 type request struct {
 	method      string
-	id          string
+	mark        Mark
 	query       []byte
 	contentType string
 	body        []byte
@@ -18,10 +18,8 @@ func (r *request) append(dst []byte, b *base) []byte {
 		dst = append(append(dst, b.sep...), r.query...)
 	}
 	dst = append(append(dst, " HTTP/1.1\r\n"...), b.header...)
-	if r.id != "" {
-		dst = appendHeaderValue(append(dst, "Ce-Id: "...), r.id)
-		dst = append(dst, "\r\n"...)
-	}
+	dst = appendHeader(dst, "Ce-Id: ", r.mark.ID)
+	dst = appendHeader(dst, "Ce-Replay: ", r.mark.Replay)
 	if r.method == "POST" {
 		dst = append(append(dst, "Content-Type: "...), r.contentType...)
 		dst = strconv.AppendInt(append(dst, "\r\nContent-Length: "...), int64(len(r.body)), 10)
@@ -29,6 +27,14 @@ func (r *request) append(dst []byte, b *base) []byte {
 	}
 	dst = append(dst, "\r\n"...)
 	return append(dst, r.body...)
+}
+
+// appendHeader writes a header, unless its value is empty.
+func appendHeader(dst []byte, name, value string) []byte {
+	if value == "" {
+		return dst
+	}
+	return append(appendHeaderValue(append(dst, name...), value), "\r\n"...)
 }
 
 // appendHeaderValue percent-encodes as the CloudEvents HTTP binding says (3.1.3.2).

@@ -51,15 +51,15 @@ func TestRequest(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r }))
 	defer srv.Close()
 	c := client(t, Options{URL: strings.Replace(srv.URL, "://", "://user:p%40ss@", 1) + "/m", Version: "1.2"})
-	if _, err := c.Post(context.Background(), "a\r\nX: y\" %я", "text/plain", []byte("body")); err != nil {
+	if _, err := c.Post(context.Background(), Mark{ID: "a\r\nX: y\" %я", Replay: "run"}, "text/plain", []byte("body")); err != nil {
 		t.Fatal(err)
 	}
 	user, password, _ := got.BasicAuth()
 	if user != "user" || password != "p@ss" || got.Header.Get("Ce-Id") != "a%0D%0AX:%20y%22%20%25%D1%8F" || got.ContentLength != 4 ||
-		got.Header.Get("Content-Type") != "text/plain" || len(got.Header) != 5 || got.RequestURI != "/m" || got.UserAgent() != "Vestnik/1.2" {
+		got.Header.Get("Content-Type") != "text/plain" || got.Header.Get("Ce-Replay") != "run" || len(got.Header) != 6 || got.RequestURI != "/m" || got.UserAgent() != "Vestnik/1.2" {
 		t.Errorf("%s %s %v", got.Method, got.RequestURI, got.Header)
 	}
-	if _, err := c.Get(context.Background(), "", []byte("a=b")); err != nil {
+	if _, err := c.Get(context.Background(), Mark{}, []byte("a=b")); err != nil {
 		t.Fatal(err)
 	}
 	if got.Method != "GET" || got.RequestURI != "/m?a=b" || len(got.Header) != 2 {

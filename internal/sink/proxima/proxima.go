@@ -80,7 +80,7 @@ const maxKept = 64 << 10
 func (s *Sink) Deliver(ctx context.Context, d sink.Delivery) error {
 	buf := bodies.Get().(*[]byte)
 	*buf = s.body((*buf)[:0], &d.Event)
-	return s.post(ctx, d.Event.ID, s.contentType, buf)
+	return s.post(ctx, httpclient.MarkOf(&d.Event), s.contentType, buf)
 }
 
 // DeliverBatch sends all events as one CloudEvents batch; the answer counts for
@@ -91,11 +91,11 @@ func (s *BatchSink) DeliverBatch(ctx context.Context, ds []sink.Delivery) error 
 	}
 	buf := bodies.Get().(*[]byte)
 	*buf = appendBatch((*buf)[:0], ds)
-	return s.post(ctx, "", batchType, buf)
+	return s.post(ctx, httpclient.Mark{}, batchType, buf)
 }
 
-func (s *Sink) post(ctx context.Context, id, contentType string, buf *[]byte) error {
-	answer, err := s.client.Post(ctx, id, contentType, *buf)
+func (s *Sink) post(ctx context.Context, mark httpclient.Mark, contentType string, buf *[]byte) error {
+	answer, err := s.client.Post(ctx, mark, contentType, *buf)
 	if cap(*buf) <= maxKept {
 		bodies.Put(buf)
 	}

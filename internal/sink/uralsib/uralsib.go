@@ -40,7 +40,7 @@ const maxKept = 64 << 10
 func (s *Sink) Deliver(ctx context.Context, d sink.Delivery) error {
 	buf := queries.Get().(*[]byte)
 	*buf = appendQuery((*buf)[:0], d.Event.Attrs)
-	answer, err := s.client.Get(ctx, d.Event.ID, *buf)
+	answer, err := s.client.Get(ctx, httpclient.MarkOf(&d.Event), *buf)
 	if cap(*buf) <= maxKept {
 		queries.Put(buf)
 	}
