@@ -11,7 +11,8 @@ const (
 	Rules  = "rules.xml"
 )
 
-// Files holds vestnik.conf, nats.conf and rules.xml, and tls/nats.conf.
+// Files holds vestnik.conf, nats.conf and rules.xml, tls/nats.conf, and the templates of a
+// hub's files (vestnik hub init).
 //
-//go:embed vestnik.conf nats.conf rules.xml tls/nats.conf
+//go:embed vestnik.conf nats.conf rules.xml tls/nats.conf hub
 var Files embed.FS

@@ -17,9 +17,10 @@ import (
 // imports rows below its own only; packages of one row do not meet. Tests may also
 // use their own row, and a real broker.
 var rows = [][]string{
-	{"cmd/edge", "cmd/router", "cmd/sink-uralsib", "cmd/sink-proxima", "cmd/vestnik", "internal/e2e", "internal/bench"},
-	{"internal/demo"},
-	{"internal/app"},
+	{"cmd/edge", "cmd/router", "cmd/sink-uralsib", "cmd/sink-proxima", "cmd/vestnik", "internal/e2e", "internal/bench",
+		"examples", "examples/subscribe-core", "examples/subscribe-durable", "examples/cloudevents", "examples/command"},
+	{"internal/demo", "internal/hub/hubtest"},
+	{"internal/app", "internal/hub"},
 	{"internal/cli", "deploy"},
 	{"internal/broker/brokertest", "internal/broker/hubtest", "internal/sink/uralsib", "internal/sink/proxima", "internal/sink/sinktest", "internal/poll", "internal/timeline", "internal/bundle"},
 	{"internal/broker", "internal/scrub", "internal/terminal", "internal/journal", "internal/router", "internal/keeper", "internal/gate", "internal/ledger",
@@ -31,7 +32,7 @@ var rows = [][]string{
 }
 
 // forTests are packages for tests: what is built into a program has no use for them.
-var forTests = []string{"internal/broker/brokertest", "internal/broker/hubtest", "internal/sink/sinktest", "internal/rules/rulestest", "internal/hostile", "internal/e2e",
+var forTests = []string{"internal/broker/brokertest", "internal/broker/hubtest", "internal/hub/hubtest", "internal/sink/sinktest", "internal/rules/rulestest", "internal/hostile", "internal/e2e",
 	"internal/e2e/faultfs", "internal/e2e/badtcp", "internal/e2e/netns"}
 
 const module = "vestnik/"
@@ -48,11 +49,13 @@ func judge(pkg, imported string, test bool) string {
 		return fmt.Sprintf("package %s stands in no row: give it its place in internal/arch_test.go", pkg)
 	case to < 0:
 		return fmt.Sprintf("%s imports %s, which stands in no row", pkg, imported)
+	case strings.HasPrefix(pkg, "examples/"):
+		return fmt.Sprintf("%s imports %s: others copy the examples, and have nothing of ours", pkg, imported)
 	case pkg == imported && test:
 		return "" // its tests from outside
 	case !test && slices.Contains(forTests, imported):
 		return fmt.Sprintf("%s imports %s, which is for tests", pkg, imported)
-	case test && (from == to || imported == "internal/broker" || imported == "internal/broker/brokertest" || imported == "internal/broker/hubtest"):
+	case test && (from == to || imported == "internal/broker" || imported == "internal/broker/brokertest" || imported == "internal/broker/hubtest" || imported == "internal/hub/hubtest"):
 		return "" // a real broker in tests of every row
 	case from >= to:
 		return fmt.Sprintf("%s imports %s: not a row below its own", pkg, imported)
@@ -139,6 +142,9 @@ func TestJudge(t *testing.T) {
 		{"streams", "internal/broker", false, false},
 		{"internal/app", "internal/sink/sinktest", false, false}, // for tests
 		{"internal/new", "internal/code", false, false},
+		{"examples/command", "streams", false, false}, // others copy them
+		{"examples/command", "streams", true, false},
+		{"examples", "streams", true, true},
 		{"internal/app", "internal/util", false, false},
 	} {
 		if wrong := judge(c.pkg, c.imported, c.test); (wrong == "") != c.good {

@@ -18,6 +18,11 @@ import (
 // the edge stored, in its order (package forward).
 const EvtStream = "EVT"
 
+// EvtLive is where the hub publishes each event anew once EVT has stored it, for subscribers
+// who only listen. Nobody else can publish there, so what they hear is an event of the
+// terminal that its subject names (docs/adr/0039).
+const EvtLive = "live.evt.>"
+
 // Evt is the subject of one event at the hub.
 func Evt(terminal, device, severity, incarnation string) string {
 	return "evt." + Terminal(terminal) + "." + Device(device) + "." + Severity(severity) + "." + token(incarnation)
@@ -61,10 +66,11 @@ const HeaderReplay = "Vestnik-Replay"
 
 // HubOptions are what the hub's streams need to be made.
 type HubOptions struct {
-	Replicas int           // 3
-	MaxBytes int64         // of EVT; 0 = no limit of its own
-	KeepAge  time.Duration // of EVT, where no router runs at the hub
-	Route    bool          // a router runs at the hub: its keeper removes, by age and size, what is routed
+	Replicas              int           // 3
+	MaxBytes              int64         // of EVT; 0 = no limit of its own
+	KeepAge               time.Duration // of EVT, where no router runs at the hub
+	RouteBytes, DoneBytes int64         // of ROUTE and DONE
+	Route                 bool          // a router runs at the hub: its keeper removes, by age and size, what is routed
 }
 
 // EvtConfig is EVT. Without a router at the hub the oldest make room by themselves; with
@@ -74,6 +80,7 @@ func EvtConfig(o HubOptions) jetstream.StreamConfig {
 		Name: EvtStream, Description: "Events of all terminals (Vestnik)", Subjects: []string{"evt.>"},
 		Storage: jetstream.FileStorage, Replicas: o.Replicas, MaxBytes: o.MaxBytes, Discard: jetstream.DiscardOld, MaxAge: o.KeepAge,
 		AllowDirect: true, AllowAtomicPublish: true, Duplicates: dedupWindow,
+		RePublish: &jetstream.RePublish{Source: "evt.>", Destination: EvtLive},
 	}
 	if o.Route {
 		c.Discard, c.MaxAge = jetstream.DiscardNew, 0

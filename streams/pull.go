@@ -40,9 +40,9 @@ type pull struct {
 
 const (
 	pullExpires   = 30 * time.Second
-	pullHeartbeat = 5 * time.Second // of the server while there is nothing to send
-	pullIdle      = time.Minute     // the server forgets an unused consumer after that
-	pullSilence   = 2 * pullHeartbeat
+	pullHeartbeat = time.Second       // of the server while there is nothing to send
+	pullIdle      = time.Minute       // the server forgets an unused consumer after that
+	pullSilence   = 3 * pullHeartbeat // at a hub the reader's own server goes on when that of its consumer stops
 )
 
 // openPull begins to read. silence is how long nothing may come before next

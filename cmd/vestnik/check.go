@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -113,7 +114,7 @@ func checkServerFile(cfg *config.Config) (verdict, error) {
 	if err := broker.Check(file); err != nil {
 		return verdict{}, err
 	}
-	return verdict{file, digest, nil}, nil
+	return verdict{file, digest, broker.LinkDoubts(file, cfg.ATM, time.Now())}, nil
 }
 
 func present(path string) bool {

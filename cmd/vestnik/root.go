@@ -82,6 +82,7 @@ func addCommands(root *cobra.Command) {
 	addGroup(root, "command", "Command terminals:", commandCommand(), auditCommand())
 	addGroup(root, "incident", "Analyse incidents:", replayCommand(), timelineCommand(), bundleCommand())
 	addGroup(root, "rules", "Rules:", rulesCommand())
+	addGroup(root, "hub", "The hub of all terminals:", hubCommand(), enrollCommand(), revokeCommand())
 	addGroup(root, "try", "Try things out:", sendCommand(), simulateCommand())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"vestnik/internal/broker"
 	"vestnik/internal/config"
 	"vestnik/internal/forward"
 	"vestnik/internal/health"
@@ -19,6 +20,9 @@ import (
 func (s *store) openForward(ctx context.Context) error {
 	if s.broker.Remotes() == 0 {
 		return streams.DropForwarded(ctx, s.js)
+	}
+	for _, text := range broker.LinkDoubts(s.cfg.Server, s.cfg.ATM, time.Now()) {
+		s.log.Warn().Msg(text)
 	}
 	nc, err := s.broker.ConnectLink("forward", nats.CustomInboxPrefix(forward.Inbox(s.cfg.ATM)))
 	if err != nil {

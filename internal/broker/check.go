@@ -20,7 +20,13 @@ func Check(file string) error {
 
 func read(file string) (*server.Options, error) {
 	opts := &server.Options{}
-	if err := opts.ProcessConfigFile(file); err != nil {
+	err := opts.ProcessConfigFile(file)
+	if full, err2 := besideFile(file); full != nil {
+		opts, err = full, nil
+	} else if err == nil && err2 != nil {
+		return nil, err2
+	}
+	if err != nil {
 		return nil, problems(file, err)
 	}
 	return opts, joined([]error{exposed(opts, file), checkLeafs(opts, file)})

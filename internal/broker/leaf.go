@@ -41,7 +41,7 @@ func checkLeafs(opts *server.Options, file string) error {
 		at, wrong := file+":1:1", remoteProblems(opts, r)
 		if i < len(blocks) {
 			at = firstPlace(file, blocks[i])
-			wrong = append(wrong, openSecrets(blocks[i])...)
+			wrong = append(wrong, openSecrets(file, blocks[i])...)
 		}
 		if r.LocalAccount != opts.LeafNode.Remotes[0].LocalAccount {
 			wrong = append(wrong, "is bound to another account than the first: one is enough")
@@ -63,9 +63,6 @@ func remoteProblems(opts *server.Options, r *server.RemoteLeafOpts) (list []stri
 		if len(missing) > 0 {
 			list = append(list, fmt.Sprintf("lacks %s in %s: the streams of both sides would store the same messages", strings.Join(missing, " "), deny.name))
 		}
-	}
-	if opts.JetStreamDomain == "" {
-		list = append(list, "needs jetstream { domain }, a name of its own for this edge: else requests to the hub's JetStream and to this one are the same")
 	}
 	if len(opts.Accounts) > 0 {
 		account := cmp.Or(r.LocalAccount, server.DEFAULT_GLOBAL_ACCOUNT)
@@ -94,10 +91,12 @@ func shownURLs(list []*url.URL) string {
 }
 
 // guardLeafs adds to every link what must not cross it, whatever the file says, and
-// gives a linked server a name that no other has.
+// gives a linked server a name that no other has, and its JetStream a domain: without one
+// requests to the hub's JetStream and to this one would be the same.
 func guardLeafs(opts *server.Options, after *Server) {
 	if len(opts.LeafNode.Remotes) > 0 {
 		opts.ServerName = linkedName(opts.ServerName, after)
+		opts.JetStreamDomain = cmp.Or(opts.JetStreamDomain, "edge-"+opts.ServerName[len(opts.ServerName)-nameTail:])
 		if opts.PingInterval == 0 {
 			opts.PingInterval = linkPing // the server's own 2 minutes leave a dead link up for 6
 		}
@@ -112,6 +111,9 @@ func guardLeafs(opts *server.Options, after *Server) {
 		r.DenyExports = append(r.DenyExports, alsoDenied...)
 	}
 }
+
+// nameTail is how many characters make a linked server's name its own.
+const nameTail = 8
 
 // linkPing is how often an edge looks whether its link is alive, where nats.conf does not
 // say: with the server's ping_max of 2 a dead one is cut after 15 s. What is on its way to
@@ -130,7 +132,7 @@ func linkedName(name string, after *Server) string {
 	if after != nil {
 		return after.s.Name()
 	}
-	return cmp.Or(name, "vestnik-edge") + "-" + uuid.NewString()[:8]
+	return cmp.Or(name, "vestnik-edge") + "-" + uuid.NewString()[:nameTail]
 }
 
 // remoteBlocks are the leaf remotes as they stand in the file, in its order.
@@ -139,6 +141,10 @@ func remoteBlocks(file string) []any {
 	if err != nil {
 		return nil
 	}
+	return remotesIn(all)
+}
+
+func remotesIn(all map[string]any) []any {
 	leafs := lookup(all, "leafnodes")
 	if leafs == nil {
 		leafs = lookup(all, "leaf")
@@ -150,12 +156,12 @@ func remoteBlocks(file string) []any {
 
 // openSecrets says which file with a remote's secret is not there, or may be read by
 // everybody on this computer.
-func openSecrets(remote any) (list []string) {
+func openSecrets(file string, remote any) (list []string) {
 	block, _ := tokenValue(remote).(map[string]any)
 	secure, _ := tokenValue(lookup(block, "tls")).(map[string]any)
 	for _, setting := range []any{lookup(block, "credentials"), lookup(block, "creds"), lookup(secure, "key_file")} {
 		if path, is := tokenValue(setting).(string); is {
-			if err := certs.Private(path); err != nil {
+			if err := certs.Private(beside(file, setting, path)); err != nil {
 				list = append(list, "cannot use "+err.Error())
 			}
 		}

@@ -44,7 +44,9 @@ func TestLeafRefused(t *testing.T) {
 		"exports only":     {domain + remote(here+denies[strings.Index(denies, "deny_exports"):]), []string{"in deny_imports"}},
 		"too narrow":       {domain + remote(here+strings.ReplaceAll(denies, `"in.>"`, `"in.*"`)), []string{"lacks in.> in deny_imports", "lacks in.> in deny_exports"}},
 		"the second":       {domain + strings.Replace(remote(here+denies), "\n]", ",\n  { url: \"nats://127.0.0.1:7423\" }\n]", 1), []string{":5:5: leaf remote nats://127.0.0.1:7423 lacks", ":5:5: "}},
-		"no domain":        {"jetstream { store_dir: data }\n" + remote(here+denies), []string{":4:5: leaf remote nats://127.0.0.1:7422 needs jetstream { domain }"}},
+		"no domain":        {"jetstream { store_dir: data }\n" + remote(here+denies), nil},
+		"beside the file":  {domain + remote(`url: "tls://hub.example:7422", credentials: "server.key", tls { ca_file: "ca.pem", cert_file: "server.pem", key_file: "server.key" }, `+denies), nil},
+		"not beside":       {domain + remote(here+`credentials: "none.creds", `+denies), []string{":4:5: leaf remote nats://127.0.0.1:7422 cannot use DIR/none.creds"}},
 		"in the clear":     {domain + remote(`url: "tls://a:secret@hub.example:7422", `+denies), []string{":4:5: leaf remote tls://***@hub.example:7422 needs tls { ca_file"}},
 		"one of several":   {domain + remote(`urls: ["nats://127.0.0.1:7422", "nats://10.0.0.1:7422"], `+denies), []string{"needs tls"}},
 		"with TLS":         {domain + remote(`url: "tls://hub.example:7422", tls { ca_file: "DIR/ca.pem" }, `+denies), nil},
@@ -73,6 +75,7 @@ func TestLeafRefused(t *testing.T) {
 				t.Fatalf("%d lines, want %d:\n%v", len(lines), len(c.want), err)
 			}
 			for i, want := range c.want {
+				want = strings.ReplaceAll(want, "DIR", filepath.Dir(file))
 				if !strings.HasPrefix(lines[i], file+":") || !strings.Contains(lines[i], want) {
 					t.Errorf("got  %s\nwant %s", lines[i], want)
 				}

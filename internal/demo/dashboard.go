@@ -37,9 +37,9 @@ func (d *dashboard) close() {
 
 func (d *dashboard) say(said) {} // the next frame has it
 
-func (d *dashboard) draw(s snapshot) {
+func (d *dashboard) draw(p picture) {
 	columns, height := d.screen.Size()
-	rows := layout(s, columns, height)
+	rows := p.rows(columns, height)
 	var b strings.Builder
 	for i, r := range rows[:min(len(rows), height)] {
 		if i > 0 {

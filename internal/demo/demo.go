@@ -11,6 +11,7 @@ import (
 	"vestnik/internal/config"
 	"vestnik/internal/control"
 	"vestnik/internal/ledger"
+	"vestnik/internal/simulate"
 )
 
 // ErrSums: the demo ran, and what came of it does not add up.
@@ -47,7 +48,7 @@ func Run(ctx context.Context, o Options) error {
 	return errors.Join(err, printJSON(o, s))
 }
 
-func printJSON(o Options, s Sums) error {
+func printJSON(o Options, s any) error {
 	line, err := json.Marshal(s)
 	if err != nil {
 		return fmt.Errorf("sums: %w", err)
@@ -66,7 +67,7 @@ func play(ctx context.Context, o Options, dir string) (s Sums, err error) {
 		return Sums{}, err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
-	from := newSender(o, w.serving.Terminal.String())
+	from := newSender(simulate.Options{Addr: w.serving.Terminal.String(), ATM: []string{terminal}, Terminals: o.Terminals, Rate: o.Rate, Count: o.Events, Seed: o.Seed})
 	show := newShow(o, w, from, began)
 	show.start(inner)
 	err = sending(ctx, inner, o, w, from, show)

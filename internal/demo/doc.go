@@ -9,4 +9,7 @@
 // came to is the answer that its sender got, that it was not executed again is from
 // AUDIT, and what was executed the simulated application says. At the end these
 // sources, which know nothing of each other, must add up (see Sums).
+//
+// RunHub shows the hub: a cluster of three servers, terminals with edges that are leaf nodes
+// of it, a subscriber, and lines, servers and edges that break (see HubSums, docs/adr/0038).
 package demo

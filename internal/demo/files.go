@@ -46,17 +46,25 @@ func newFolder(dir string) (path string, done func() error, err error) {
 // writeFiles writes the demo's configuration and loads it, as an edge would.
 func writeFiles(dir string, to addresses) (*config.Config, error) {
 	for _, name := range []string{"vestnik.conf", "nats.conf", "rules.xml"} {
-		t, err := template.ParseFS(files, "files/"+name)
-		if err != nil {
-			return nil, fmt.Errorf("embedded file: %w", err)
-		}
-		f, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-		if err != nil {
-			return nil, fmt.Errorf("write configuration: %w", err)
-		}
-		if err := errors.Join(t.Execute(f, to), f.Close()); err != nil {
-			return nil, fmt.Errorf("write configuration: %w", err)
+		if err := writeFile(dir, name, "files/"+name, to); err != nil {
+			return nil, err
 		}
 	}
 	return config.Load(filepath.Join(dir, "vestnik.conf"))
+}
+
+// writeFile fills in an embedded file.
+func writeFile(dir, name, from string, data any) error {
+	t, err := template.ParseFS(files, from)
+	if err != nil {
+		return fmt.Errorf("embedded file: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if err != nil {
+		return fmt.Errorf("write configuration: %w", err)
+	}
+	if err := errors.Join(t.Execute(f, data), f.Close()); err != nil {
+		return fmt.Errorf("write configuration: %w", err)
+	}
+	return nil
 }

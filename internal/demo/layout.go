@@ -14,9 +14,9 @@ const (
 	diaryMax = 4
 )
 
-// layout makes the whole screen for its size.
-func layout(s snapshot, columns, height int) []row {
-	rows := []row{header(s, columns), nil}
+// rows makes the whole screen for its size.
+func (s snapshot) rows(columns, height int) []row {
+	rows := []row{header("demo", s.elapsed, s.duration, s.phase, columns), nil}
 	if columns >= narrow {
 		rows = append(rows, flow(s)...)
 	} else {
@@ -36,21 +36,26 @@ func layout(s snapshot, columns, height int) []row {
 		}
 		rows = append(rows, nil)
 	}
-	for _, l := range s.said[max(len(s.said)-diary, 0):] {
+	return append(rows, diaryRows(s.said, diary)...)
+}
+
+// diaryRows are the last lines of the diary.
+func diaryRows(list []said, n int) (rows []row) {
+	for _, l := range list[max(len(list)-n, 0):] {
 		rows = append(rows, row{{dim, "  " + clock(l.at) + "  "}, {plain, l.text}})
 	}
 	return rows
 }
 
 // header says where in time the demo is.
-func header(s snapshot, columns int) row {
-	r := row{{bold, "  VESTNIK"}, {dim, "  demo  "}}
+func header(what string, elapsed, duration time.Duration, phase string, columns int) row {
+	r := row{{bold, "  VESTNIK"}, {dim, "  " + what + "  "}}
 	const bar = 20
-	done := int(bar * min(1, s.elapsed.Seconds()/s.duration.Seconds()))
+	done := int(bar * min(1, elapsed.Seconds()/duration.Seconds()))
 	if columns >= narrow {
 		r = r.add(cyan, strings.Repeat("━", done)).add(dim, strings.Repeat("─", bar-done))
 	}
-	return r.add(plain, "  "+clock(s.elapsed)+" of "+clock(s.duration)).add(dim, "  "+s.phase)
+	return r.add(plain, "  "+clock(elapsed)+" of "+clock(duration)).add(dim, "  "+phase)
 }
 
 // Columns of the flow picture.

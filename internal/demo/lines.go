@@ -17,11 +17,20 @@ func newLines(out io.Writer) *lines { return &lines{out: out} }
 
 func (l *lines) say(s said) { fmt.Fprintf(l.out, "%s  %s\n", clock(s.at), s.text) }
 
-func (l *lines) draw(s snapshot) {
-	if s.elapsed-l.last < lineEvery*9/10 && !s.last {
+func (l *lines) draw(p picture) {
+	elapsed, last := p.moment()
+	if elapsed-l.last < lineEvery*9/10 && !last {
 		return
 	}
-	l.last = s.elapsed
+	l.last = elapsed
+	fmt.Fprintf(l.out, "%s  %s\n", clock(elapsed), p.line())
+}
+
+func (l *lines) close() {}
+
+func (s snapshot) moment() (time.Duration, bool) { return s.elapsed, s.last }
+
+func (s snapshot) line() string {
 	parts := []string{fmt.Sprintf("accepted %d", s.answered)}
 	if s.refused > 0 {
 		parts = append(parts, fmt.Sprintf("refused %d", s.refused))
@@ -30,10 +39,8 @@ func (l *lines) draw(s snapshot) {
 	for _, k := range s.sinks {
 		parts = append(parts, k.line())
 	}
-	fmt.Fprintf(l.out, "%s  %s\n", clock(s.elapsed), strings.Join(parts, ", "))
+	return strings.Join(parts, ", ")
 }
-
-func (l *lines) close() {}
 
 func (k sinkShot) line() string {
 	text := fmt.Sprintf("%s: delivered %d", k.name, k.delivered)

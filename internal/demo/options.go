@@ -12,7 +12,7 @@ type Options struct {
 	Duration  time.Duration // of the sending, with its pauses; default 20 s
 	Events    int           // how many, 0 = as many as Rate and Duration make
 	Rate      float64       // per second, 0 = 60, or what Events need
-	Terminals int           // default 8
+	Terminals int           // default 8; of a hub 5
 	Seed      uint64        // decides the mixture
 	Dir       string        // where to keep configuration, store and log; "" = a temporary folder
 
@@ -30,6 +30,8 @@ const (
 	defaultDuration  = 20 * time.Second
 	defaultRate      = 60
 	defaultTerminals = 8
+	hubTerminals     = 5    // each with an edge of its own
+	maxHubTerminals  = 30   // in one process
 	sendingShare     = 0.8  // of Duration: the rest is for what is held
 	plannedShare     = 0.65 // where a number is asked for: a busy computer falls behind
 )

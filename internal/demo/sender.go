@@ -18,8 +18,7 @@ const terminal = "00000040"
 
 // sender sends the events of the simulated terminals, and keeps what it was answered.
 type sender struct {
-	opts   Options
-	addr   string
+	opts   simulate.Options
 	stop   chan struct{}
 	halted sync.Once
 
@@ -38,9 +37,11 @@ type sentCounts struct {
 
 func (c sentCounts) begun() int { return len(c.tags) + c.refused + c.givenUp }
 
-func newSender(o Options, addr string) *sender {
-	return &sender{opts: o, addr: addr, stop: make(chan struct{}),
-		counts: sentCounts{tags: map[string]bool{}, codes: map[code.Code]int{}}}
+// newSender: the options say who sends what to whom; tags and answers are the sender's.
+func newSender(o simulate.Options) *sender {
+	s := &sender{opts: o, stop: make(chan struct{}), counts: sentCounts{tags: map[string]bool{}, codes: map[code.Code]int{}}}
+	s.opts.Tag, s.opts.Stop, s.opts.OnAnswer, s.opts.JSONShare = tagName, s.stop, s.answered, 0.35
+	return s
 }
 
 // halt ends the sending when the answers that are owed have come.
@@ -48,10 +49,7 @@ func (s *sender) halt() { s.halted.Do(func() { close(s.stop) }) }
 
 // run sends until all is sent, halt, or ctx ends.
 func (s *sender) run(ctx context.Context) error {
-	report, err := simulate.Terminal{Options: simulate.Options{
-		Addr: s.addr, ATM: []string{terminal}, Terminals: s.opts.Terminals, Rate: s.opts.Rate, Count: s.opts.Events,
-		JSONShare: 0.35, Seed: s.opts.Seed, Tag: tagName, Stop: s.stop, OnAnswer: s.answered,
-	}}.Run(ctx)
+	report, err := simulate.Terminal{Options: s.opts}.Run(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.counts.givenUp, s.counts.uncertain = report.GivenUp, report.Uncertain

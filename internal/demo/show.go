@@ -2,8 +2,6 @@ package demo
 
 import (
 	"context"
-	"fmt"
-	"sync"
 	"time"
 
 	"vestnik/internal/app"
@@ -11,113 +9,31 @@ import (
 	"vestnik/internal/sink"
 )
 
-// show draws what happens: on a screen, or as lines.
+// show draws what happens in a world.
 type show struct {
-	o     Options
-	w     *world
-	from  *sender
-	began time.Time
-	end   context.CancelFunc
-	wg    sync.WaitGroup
-
-	mu      sync.Mutex
-	view    view
-	said    []said
-	now     string // the phase
-	over    bool
+	*stage
+	w       *world
+	from    *sender
 	outages map[string]*sink.Outage
 	rates   rates
 }
 
-// said is a line of the demo's diary.
-type said struct {
-	at   time.Duration
-	text string
-}
-
-// A view shows snapshots. Its methods are called one at a time.
-type view interface {
-	draw(s snapshot)
-	say(line said)
-	close()
-}
-
-const (
-	drawEvery   = 200 * time.Millisecond
-	lineEvery   = time.Second
-	statusEvery = 250 * time.Millisecond
-)
+const statusEvery = 250 * time.Millisecond
 
 func newShow(o Options, w *world, from *sender, began time.Time) *show {
-	s := &show{o: o, w: w, from: from, began: began, now: "sending", outages: map[string]*sink.Outage{}}
-	if o.Screen != nil {
-		s.view = newDashboard(o.Out, o.Screen, o.Color)
-	} else {
-		s.view = newLines(o.Out)
-	}
-	return s
+	return &show{stage: newStage(o, began), w: w, from: from, outages: map[string]*sink.Outage{}}
 }
 
 // start draws until stop.
 func (s *show) start(ctx context.Context) {
-	ctx, s.end = context.WithCancel(ctx)
 	s.say("Folder %s, NATS at %s", s.w.dir, s.w.serving.NATS)
-	every := lineEvery
-	if s.o.Screen != nil {
-		every = drawEvery
-	}
-	s.wg.Go(func() { s.each(ctx, every, s.draw) })
-	s.wg.Go(func() { s.each(ctx, statusEvery, func() { s.ask(ctx) }) })
-}
-
-func (s *show) each(ctx context.Context, every time.Duration, f func()) {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			f()
-		case <-ctx.Done():
-			return
+	ctx = s.stage.start(ctx, func() picture {
+		for _, text := range s.w.tally.news() {
+			s.tell("%s", text)
 		}
-	}
-}
-
-// stop draws a last time and gives the terminal back.
-func (s *show) stop() {
-	s.end()
-	s.wg.Wait()
-	s.mu.Lock()
-	s.over = true
-	s.mu.Unlock()
-	s.draw()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.view.close()
-}
-
-// interrupted goes on in lines: the screen belongs to who wants to leave.
-func (s *show) interrupted() {
-	s.mu.Lock()
-	s.view.close()
-	s.view = newLines(s.o.Out)
-	s.mu.Unlock()
-	s.say("Interrupted: nothing more is sent (a second time ends at once)")
-}
-
-func (s *show) phase(text string) {
-	s.mu.Lock()
-	s.now = text
-	s.mu.Unlock()
-	s.say("Nothing more to send: %s", text)
-}
-
-func (s *show) say(format string, args ...any) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	line := said{time.Since(s.began), fmt.Sprintf(format, args...)}
-	s.said = append(s.said, line)
-	s.view.say(line)
+		return s.snapshot()
+	})
+	s.wg.Go(func() { s.each(ctx, statusEvery, func() { s.ask(ctx) }) })
 }
 
 // answered tells what came of a command. The dashboard has a line for it already.
@@ -129,15 +45,6 @@ func (s *show) answered(a asked) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.view.say(said{time.Since(s.began), "Command " + spoken(a.Command) + ": " + came})
-}
-
-func (s *show) draw() {
-	for _, text := range s.w.tally.news() {
-		s.say("%s", text)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.view.draw(s.snapshot())
 }
 
 // ask has the sinks tell whether they are out.

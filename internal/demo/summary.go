@@ -35,15 +35,22 @@ func printSummary(o Options, s Sums, took time.Duration) error {
 		return err
 	}
 	printCommands(o.Out, s.Commands)
-	for _, c := range s.checks {
+	return printChecks(o.Out, s.checks)
+}
+
+// printChecks tells what was compared.
+func printChecks(out io.Writer, list []check) error {
+	var b strings.Builder
+	for _, c := range list {
 		mark := "ok   "
 		if !c.ok {
 			mark = "WRONG"
 		}
-		fmt.Fprintf(o.Out, "  %s  %s\n", mark, c.text)
+		fmt.Fprintf(&b, "  %s  %s\n", mark, c.text)
 	}
-	fmt.Fprintln(o.Out)
-	return nil
+	b.WriteByte('\n')
+	_, err := io.WriteString(out, b.String())
+	return err
 }
 
 // printCommands is what became of the commands.

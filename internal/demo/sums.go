@@ -76,9 +76,11 @@ func (s *Sums) check(ok bool, format string, args ...any) {
 }
 
 // failed lists the sums that do not hold.
-func (s Sums) failed() string {
+func (s Sums) failed() string { return failedOf(s.checks) }
+
+func failedOf(checks []check) string {
 	var list []string
-	for _, c := range s.checks {
+	for _, c := range checks {
 		if !c.ok {
 			list = append(list, c.text)
 		}

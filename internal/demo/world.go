@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -32,26 +31,12 @@ type world struct {
 	nc          *nats.Conn
 	js          jetstream.JetStream
 	tally       *tally
-
-	failed  chan error // what must not end, has ended
-	closers []func() error
-}
-
-func (w *world) later(f func() error) { w.closers = append(w.closers, f) }
-
-// close stops what was started, the last first.
-func (w *world) close() error {
-	var errs []error
-	for i := len(w.closers) - 1; i >= 0; i-- {
-		errs = append(errs, w.closers[i]())
-	}
-	w.closers = nil
-	return errors.Join(errs...)
+	*parts
 }
 
 // open starts the world in a folder; what it started is closed on an error.
 func open(ctx context.Context, dir string) (_ *world, err error) {
-	w := &world{dir: dir, monitors: map[string]*simulate.Monitor{}, failed: make(chan error, 8)}
+	w := &world{dir: dir, monitors: map[string]*simulate.Monitor{}, parts: newParts()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.close())
@@ -87,16 +72,6 @@ func (w *world) monitor(ctx context.Context, name string, m *simulate.Monitor, p
 	w.monitors[name] = m
 	addr, err := w.listen(ctx, "simulated "+name, m.Serve)
 	return "http://" + addr + path, err
-}
-
-// listen runs a part at a free port.
-func (w *world) listen(ctx context.Context, what string, serve func(context.Context, net.Listener) error) (addr string, err error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", what, err)
-	}
-	w.background(ctx, what, func(ctx context.Context) error { return serve(ctx, ln) })
-	return ln.Addr().String(), nil
 }
 
 // edge starts the edge, with router and sinks in it, and connects to it.
@@ -142,19 +117,4 @@ func (w *world) follow(ctx context.Context) error {
 	w.tally.follow(ctx, w.js, w.failed, wg.Done)
 	w.later(func() error { stop(); wg.Wait(); return nil })
 	return nil
-}
-
-// background runs a part until close; its end before that is a failure.
-func (w *world) background(ctx context.Context, what string, run func(context.Context) error) {
-	ctx, stop := context.WithCancel(ctx)
-	done := make(chan error, 1)
-	go func() {
-		err := run(ctx)
-		if ctx.Err() == nil {
-			w.failed <- fmt.Errorf("%s ended: %w", what, errors.Join(err, errors.New("see demo.log")))
-			err = nil
-		}
-		done <- err
-	}()
-	w.later(func() error { stop(); return <-done })
 }

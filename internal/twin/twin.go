@@ -142,8 +142,14 @@ type other struct {
 }
 
 // receive takes what is heard; what comes faster than it is looked at is lost, and
-// comes again.
+// comes again. An edge announces itself without headers. A message with some is the hub's
+// answer to a request of another terminal, who named this subject as the one to reply to and
+// chose what the answer says: one of its own events (DESIGN fact 12).
 func (w *watch) receive(m *nats.Msg) {
+	if len(m.Header) > 0 {
+		w.Log.Warn().Str("subject", m.Subject).Msg("an answer of the hub's came as an edge's announcement: another terminal has asked for it, and it is ignored")
+		return
+	}
 	var a announcement
 	if err := json.Unmarshal(m.Data, &a); err != nil || a.Instance == "" || a.Born.IsZero() {
 		w.Log.Debug().Err(err).Str("subject", m.Subject).Msg("not an edge's announcement")

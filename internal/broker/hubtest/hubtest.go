@@ -96,14 +96,14 @@ func accounts(terminals []string) string {
 accounts {
   CENTRAL { jetstream: enabled
     users: [ { user: bank, password: %[1]s } ]
-    exports: [ { service: "evt.>" }, { service: "$JS.API.DIRECT.GET.EVT.evt.>" }, { stream: "evt.>" } ]
+    exports: [ { service: "evt.>" }, { service: "$JS.API.DIRECT.GET.EVT.evt.>" }, { stream: "live.evt.>" } ]
     imports: [ { service: { account: EDGES, subject: "cmd.>" } }, { service: { account: EDGES, subject: "$SRV.>" } } ] }
   EDGES {
     users: [ %[2]s ]
     exports: [ { service: "cmd.>" }, { service: "$SRV.>", response: stream } ]
     imports: [ { service: { account: CENTRAL, subject: "evt.>" } },
       { service: { account: CENTRAL, subject: "$JS.API.DIRECT.GET.EVT.evt.>" }, to: "evtlast.>" } ] }
-  SUBS { users: [ { user: sub, password: %[1]s } ], imports: [ { stream: { account: CENTRAL, subject: "evt.>" } } ] }
+  SUBS { users: [ { user: sub, password: %[1]s } ], imports: [ { stream: { account: CENTRAL, subject: "live.evt.>" }, to: "evt.>" } ] }
   SYS { users: [ { user: sys, password: %[1]s } ] }
 }
 system_account: SYS

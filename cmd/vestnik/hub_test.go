@@ -1,0 +1,120 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"vestnik/internal/hub/hubtest"
+)
+
+// hubRun runs a command and returns what it printed, and its exit status.
+func hubRun(t *testing.T, args ...string) (out string, status int) {
+	t.Helper()
+	var b bytes.Buffer
+	if err := run(t.Context(), args, strings.NewReader(""), &b, &b); err != nil {
+		status = exitCode(err)
+	}
+	return b.String(), status
+}
+
+// The commands of the hub against one that runs: streams are made and compared, terminals
+// enrolled, shown and revoked.
+func TestHubCommands(t *testing.T) {
+	t.Parallel()
+	h := hubtest.StartSecure(t, 1)
+	dir, out := h.Dir, t.TempDir()
+	ok := func(want string, args ...string) string {
+		t.Helper()
+		text, status := hubRun(t, args...)
+		if status != 0 || !strings.Contains(text, want) {
+			t.Fatalf("vestnik %s: status %d, want %q in\n%s", strings.Join(args, " "), status, want, text)
+		}
+		return text
+	}
+	bad := func(status int, want string, args ...string) {
+		t.Helper()
+		text, got := hubRun(t, args...)
+		if got != status || !strings.Contains(text, want) {
+			t.Fatalf("vestnik %s: status %d, want %d and %q in\n%s", strings.Join(args, " "), got, status, want, text)
+		}
+	}
+	bad(1, "not there", "hub", "diff", "--hub", dir)
+	bad(1, "not permitted", "hub", "apply", "-c", filepath.Join(dir, "observer.conf"), "--replicas", "1")
+	ok("", "hub", "apply", "--hub", dir)
+	ok("as it is to be", "hub", "diff", "--hub", dir)
+	ok("as it is to be", "hub", "diff", "--hub", dir, "--replicas", "1")
+	bad(1, "max_bytes             none                      1000000", "hub", "diff", "--hub", dir, "--max-bytes", "1000000")
+	ok("", "hub", "apply", "--hub", dir, "--max-bytes", "1000000", "--keep-age", "90d", "--route")
+	ok("ROUTE                           as it is to be", "hub", "diff", "--hub", dir, "--max-bytes", "1000000", "--keep-age", "90d", "--route")
+	bad(2, "is no hub's folder", "hub", "diff", "--hub", out)
+	ok("EVT", "hub", "diff", "-c", filepath.Join(dir, "observer.conf"), "--replicas", "1", "--route")
+
+	ok("good until", "enroll", "40", "41", "--hub", dir, "--out", out, "--expires", "10d")
+	ok("reads evt.00000040.*.critical.*", "enroll", "--subscriber", "soc", "--terminal", "40", "--severity", "critical", "--hub", dir, "--out", out)
+	ok("in force at hub-1", "enroll", "--subscriber", "arch", "--durable", "--hub", dir, "--out", out)
+	nc, err := h.Dial(filepath.Join(out, "arch", "hub.creds"), nats.CustomInboxPrefix("_INBOX.arch"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if m, err := nc.Request("central.API.CONSUMER.INFO.EVT.arch", nil, 5*time.Second); err != nil || !strings.Contains(string(m.Data), `"durable_name":"arch"`) {
+		t.Errorf("his consumer: %v %v", m, err)
+	}
+	text := ok("2 will be let in for less than 30 days more", "hub", "ls", "--hub", dir)
+	if !strings.Contains(text, "hub-1 from 127.0.0.1:") {
+		t.Errorf("nobody is connected:\n%s", text)
+	}
+	ok("revoked: 00000040", "revoke", "40", "--hub", dir)
+	ok("in force at hub-1", "revoke", "--subscriber", "arch", "--hub", dir)
+	bad(1, "has no credentials of this hub", "revoke", "77", "--hub", dir)
+	states := map[string]string{}
+	for _, line := range strings.Split(strings.TrimSpace(ok("", "hub", "ls", "--hub", dir, "--json")), "\n") {
+		var e struct{ Terminal, Subscriber, State string }
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatal(err)
+		}
+		states[e.Terminal+e.Subscriber] = e.State
+	}
+	for who, want := range map[string]string{"00000040": "revoked", "00000041": "soon", "soc": "good", "arch": "revoked"} {
+		if states[who] != want {
+			t.Errorf("%s is %s, want %s", who, states[who], want)
+		}
+	}
+	var s hubState
+	if err := json.Unmarshal([]byte(ok("", "hub", "status", "--hub", dir, "--json")), &s); err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Servers) != 1 || !s.Servers[0].Up || len(s.Streams) != 3 || len(s.Terminals) != 1 || len(s.Problems) != 0 {
+		t.Errorf("%+v", s)
+	}
+	ok("SERVER", "hub", "status", "--hub", dir)
+}
+
+// Wrong command lines are told of.
+func TestHubUsage(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ args, want string }{
+		{"hub init x", "give the servers' names with --host"},
+		{"hub init x --host a,b", "2 servers, want 1, 3 or 5"},
+		{"hub init x --local --days 0", "--days 0"},
+		{"enroll 40", "--hub FOLDER is missing"},
+		{"enroll --hub x", "give terminals' numbers"},
+		{"enroll 4x --hub " + t.TempDir(), "is no hub's folder"},
+		{"enroll 40 --subscriber a --hub x", "not both at once"},
+		{"enroll 40 --severity critical --hub x", "go with --subscriber"},
+		{"enroll 40 --expires never --hub x", "--expires never"},
+		{"revoke --hub " + t.TempDir(), "is no hub's folder"},
+		{"hub ls", "--hub FOLDER is missing"},
+	} {
+		text, status := hubRun(t, strings.Fields(c.args)...)
+		if status != 1 || !strings.Contains(text, c.want) {
+			t.Errorf("vestnik %s: status %d\n%s", c.args, status, text)
+		}
+	}
+}

@@ -1,0 +1,4 @@
+package hub
+
+// syncFolder has nothing to do: NTFS journals renames.
+func syncFolder(string) error { return nil }
