@@ -30,10 +30,13 @@ func (w *window) answered(took time.Duration, full bool) {
 	w.timeout = max(w.timeout/2, min(2*took, maxTimeout), minTimeout)
 }
 
-// silent learns from a batch that was not answered in time.
-func (w *window) silent() {
+// silent learns from a batch that was not answered in time; passed = the line had carried
+// it, so it is not the line that wants more time.
+func (w *window) silent(passed bool) {
 	w.halve()
-	w.timeout = min(2*w.timeout, maxTimeout)
+	if !passed {
+		w.timeout = min(2*w.timeout, maxTimeout)
+	}
 }
 
 // again begins small, on a link that has just come up; the timeout stays, it was dear.
