@@ -19,15 +19,15 @@ type doubt struct {
 	settled bool // the line carries, and the hub is there
 }
 
-const (
-	doubtAfter = time.Second
-	// grace is what the hub has to store a batch that has passed the line.
-	grace = 1500 * time.Millisecond
-)
+// grace is what the hub has to store a batch that has passed the line.
+const grace = 1500 * time.Millisecond
+
+// noLife is nobody's: the answer says so, and is short.
+const noLife = "none"
 
 // await waits for the answer to a batch, or for a late one that makes it needless.
 func (f *Forwarder) await(ctx context.Context, b *batch, p *place) error {
-	timer, d := time.NewTimer(f.window.timeout), doubt{again: time.NewTimer(doubtAfter)}
+	timer, d := time.NewTimer(f.window.timeout), doubt{again: time.NewTimer(f.window.doubt())}
 	defer timer.Stop()
 	defer d.again.Stop()
 	for {
@@ -44,7 +44,7 @@ func (f *Forwarder) await(ctx context.Context, b *batch, p *place) error {
 				return nil
 			}
 		case <-d.again.C:
-			if err := d.ask(f.line, streams.EvtLast(f.opts.ATM, b.end.pos.Incarnation)); err != nil {
+			if err := d.ask(f.line, streams.EvtLast(f.opts.ATM, noLife)); err != nil {
 				return err
 			}
 		case <-timer.C:
