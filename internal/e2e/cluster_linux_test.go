@@ -279,7 +279,8 @@ func (c *cluster) monitor(t *testing.T, i int, what string, v any) {
 	t.Helper()
 	client := http.Client{Timeout: 10 * time.Second}
 	if c.space != nil {
-		client.Transport = &http.Transport{Dial: c.space.Dial, DisableKeepAlives: true}
+		client.Transport = &http.Transport{DisableKeepAlives: true,
+			DialContext: func(_ context.Context, network, addr string) (net.Conn, error) { return c.space.Dial(network, addr) }}
 	}
 	var err error
 	eventually(t, time.Minute, func() string { return fmt.Sprintf("server %d says %s: %v", i, what, err) }, func() bool {

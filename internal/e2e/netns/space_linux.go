@@ -113,7 +113,7 @@ func configure(name string, f func(fd int, req *unix.Ifreq) error) error {
 	if err != nil {
 		return fmt.Errorf("socket: %w", err)
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	req, err := unix.NewIfreq(name)
 	if err == nil {
 		err = f(fd, req)
