@@ -112,9 +112,11 @@ func withEvt(t *testing.T, seed uint64, terminals ...string) *cluster {
 func (c *cluster) makeEvt(o streams.HubOptions) {
 	c.t.Helper()
 	o.Replicas = clusterSize
-	if _, err := c.js.CreateStream(c.t.Context(), streams.EvtConfig(o)); err != nil {
-		c.t.Fatal(err)
-	}
+	var err error // a server that has just come may count as offline for a moment
+	eventually(c.t, 30*time.Second, func() string { return fmt.Sprintf("EVT is made: %v", err) }, func() bool {
+		_, err = c.js.CreateStream(c.t.Context(), streams.EvtConfig(o))
+		return err == nil || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse)
+	})
 }
 
 // The configuration of deploy/hub with plain users. Nothing is advertised: each terminal
