@@ -74,8 +74,8 @@ rights: ## who may do what, with ROUNDS=200 times 500 acts at random, SEED=… r
 hub: ## faults between edges and a hub of three processes, long: ROUNDS=20, SEED=… repeats a run
 	VESTNIK_LONG=1 VESTNIK_ROUNDS=$${ROUNDS:-20} VESTNIK_SEED=$$SEED go test -count=1 -timeout 60m -v -run '^TestHub' ./internal/e2e
 
-scale: ## 200 edges at a hub of three processes, all restarted: EDGES=…, ISOLATE=1 with isolated leaf nodes
-	VESTNIK_LONG=1 VESTNIK_EDGES=$${EDGES:-200} VESTNIK_ISOLATE=$$ISOLATE go test -count=1 -timeout 60m -v -run '^TestScale$$' ./internal/e2e
+scale: ## 200 edges at a hub of three processes, all restarted: EDGES=…, OPEN=1 without isolated leaf nodes
+	VESTNIK_LONG=1 VESTNIK_EDGES=$${EDGES:-200} VESTNIK_OPEN=$$OPEN go test -count=1 -timeout 60m -v -run '^TestScale$$' ./internal/e2e
 
 bench: ## benchmarks, with the floor in the same run
 	go test -run '^$$' -bench . -benchmem $$(go list ./... | grep -v '/internal/bench$$')

@@ -24,9 +24,9 @@ func TestScale(t *testing.T) {
 	if os.Getenv("VESTNIK_LONG") != "" {
 		n, rest = number(t, "VESTNIK_EDGES", 200), 15*time.Second
 	}
-	isolation := ""
-	if os.Getenv("VESTNIK_ISOLATE") != "" {
-		isolation = "isolate_leafnode_interest: true"
+	isolation := "isolate_leafnode_interest: true" // as vestnik hub init has it
+	if os.Getenv("VESTNIK_OPEN") != "" {
+		isolation = ""
 	}
 	s := newScale(t, n, rest, isolation)
 	s.grow()
