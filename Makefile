@@ -4,7 +4,7 @@ SHELL := bash
 TOOLS := PATH="$$(go env GOPATH)/bin:$$PATH"
 CORE := $$(go list ./... | grep -v /e2e$$)
 
-.PHONY: help check test race fuzz e2e crash disk outage bench build lint tools ci clean hostile alerts health network clock power store-fixture damage full rights
+.PHONY: help check test race fuzz e2e crash disk outage bench build lint tools ci clean hostile alerts health network clock power store-fixture damage full rights hub scale
 
 help: ## print this
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -70,6 +70,12 @@ full: ## full stores, long: every case apart and hosted, then ROUNDS=20 at rando
 
 rights: ## who may do what, with ROUNDS=200 times 500 acts at random, SEED=… repeats a run
 	VESTNIK_ROUNDS=$${ROUNDS:-200} VESTNIK_SEED=$$SEED go test -count=1 -timeout 30m -v -run 'Rights|Forbidden|Forged|Strangers|Secrets' ./internal/e2e
+
+hub: ## faults between edges and a hub of three processes, long: ROUNDS=20, SEED=… repeats a run
+	VESTNIK_LONG=1 VESTNIK_ROUNDS=$${ROUNDS:-20} VESTNIK_SEED=$$SEED go test -count=1 -timeout 60m -v -run '^TestHub' ./internal/e2e
+
+scale: ## 200 edges at a hub of three processes, all restarted: EDGES=…, OPEN=1 without isolated leaf nodes
+	VESTNIK_LONG=1 VESTNIK_EDGES=$${EDGES:-200} VESTNIK_OPEN=$$OPEN go test -count=1 -timeout 60m -v -run '^TestScale$$' ./internal/e2e
 
 bench: ## benchmarks, with the floor in the same run
 	go test -run '^$$' -bench . -benchmem $$(go list ./... | grep -v '/internal/bench$$')

@@ -28,12 +28,12 @@ var rows = [][]string{
 	{"internal/hold"},
 	{"streams", "internal/rules", "internal/rules/rulestest", "internal/proatm"},
 	{"internal/event", "internal/command", "internal/frame", "internal/hostile", "internal/glyph"},
-	{"internal/code", "internal/schema", "internal/certs", "internal/mask", "internal/clock", "internal/e2e/faultfs", "internal/e2e/badtcp"},
+	{"internal/code", "internal/schema", "internal/certs", "internal/mask", "internal/clock", "internal/e2e/faultfs", "internal/e2e/badtcp", "internal/e2e/netns"},
 }
 
 // forTests are packages for tests: what is built into a program has no use for them.
 var forTests = []string{"internal/broker/brokertest", "internal/broker/hubtest", "internal/hub/hubtest", "internal/sink/sinktest", "internal/rules/rulestest", "internal/hostile", "internal/e2e",
-	"internal/e2e/faultfs", "internal/e2e/badtcp"}
+	"internal/e2e/faultfs", "internal/e2e/badtcp", "internal/e2e/netns"}
 
 const module = "vestnik/"
 

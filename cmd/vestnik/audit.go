@@ -16,17 +16,17 @@ import (
 	"vestnik/internal/audit"
 	"vestnik/internal/code"
 	"vestnik/internal/command"
+	"vestnik/internal/scrub"
 	"vestnik/streams"
 )
 
 type auditFlags struct {
-	terminal, name, way, id string
-	since, until            string
-	code, limit             int
-	failed, follow, json    bool
+	chosen
+	name, way, id        string
+	code, limit          int
+	failed, follow, json bool
 
-	from, to time.Time
-	byCode   bool
+	byCode bool
 }
 
 // auditCommand shows the record of commands (SPEC 7).
@@ -39,8 +39,8 @@ func auditCommand() *cobra.Command {
 sent it, the command, its id, the code of its result, how long it took and the result's
 text. Commands that were refused or answered from memory are there, too.
 
---since and --until take a span before now (24h, 7d), today, yesterday, a day (2026-11-28;
---until means its end), or an RFC 3339 time. With --follow it goes on and prints commands as their
+` + timesHelp + `
+With --follow it goes on and prints commands as their
 results are recorded, also after a restart of the edge. With --json it prints a line per command (docs/commands.md).`,
 		Example: `  vestnik audit
   vestnik audit --terminal 40 --since 24h --failed
@@ -50,10 +50,8 @@ results are recorded, also after a restart of the edge. With --json it prints a 
   vestnik audit --follow`,
 		Args: cobra.NoArgs,
 	}
+	f.defineTerminals(cmd, "", "")
 	fl := cmd.Flags()
-	fl.StringVar(&f.terminal, "terminal", "", "only commands to the terminal with this `NUMBER`")
-	fl.StringVar(&f.since, "since", "", "only commands since this `TIME`")
-	fl.StringVar(&f.until, "until", "", "only commands before this `TIME`")
 	fl.StringVar(&f.name, "name", "", "only commands with this `NAME`")
 	fl.StringVar(&f.way, "way", "", "only commands by this `WAY` in: "+strings.Join(command.Ways, ", "))
 	fl.IntVar(&f.code, "code", 0, "only commands with a result of this `CODE`")
@@ -83,27 +81,17 @@ results are recorded, also after a restart of the edge. With --json it prints a 
 	return cmd
 }
 
-func (f *auditFlags) complete(cmd *cobra.Command, now time.Time) (err error) {
+func (f *auditFlags) complete(cmd *cobra.Command, now time.Time) error {
 	f.byCode = cmd.Flags().Changed("code")
-	if f.terminal != "" {
-		if f.terminal, err = terminalNumber(f.terminal); err != nil {
-			return err
-		}
+	if err := f.chosen.complete(now); err != nil {
+		return err
 	}
 	if f.way != "" && !slices.Contains(command.Ways, f.way) {
 		return fmt.Errorf("unknown way %q, known are %s", f.way, strings.Join(command.Ways, ", "))
 	}
-	if f.from, err = pointInTime("--since", f.since, now, false); err != nil {
-		return err
-	}
-	if f.to, err = pointInTime("--until", f.until, now, true); err != nil {
-		return err
-	}
 	switch {
 	case !f.to.IsZero() && f.follow:
 		return errors.New("--follow has no end: leave --until out")
-	case !f.to.IsZero() && !f.from.Before(f.to):
-		return fmt.Errorf("--since %s is not before --until %s", f.since, f.until)
 	case f.limit < 0:
 		return fmt.Errorf("limit %d: want 0 or more", f.limit)
 	}
@@ -113,10 +101,16 @@ func (f *auditFlags) complete(cmd *cobra.Command, now time.Time) (err error) {
 	return nil
 }
 
+// wanted are the rows that are to be shown.
+func (f *auditFlags) wanted(rows []*audit.Row) []*audit.Row {
+	now := time.Now()
+	return slices.DeleteFunc(rows, func(r *audit.Row) bool { return !f.wants(r, now) })
+}
+
 // wants tells whether a row is to be shown.
 func (f *auditFlags) wants(r *audit.Row, now time.Time) bool {
 	switch {
-	case r.Time.Before(f.from), !f.to.IsZero() && !r.Time.Before(f.to):
+	case !f.has(r.Time), !f.of(r.Terminal):
 		return false
 	case f.name != "" && r.Command.Name != f.name, f.way != "" && r.Way != f.way, f.id != "" && r.Command.ID != f.id:
 		return false
@@ -139,11 +133,18 @@ func (f *auditFlags) printer(out io.Writer) auditPrinter {
 	return auditPrinter{auditFlags: f, out: out, page: newPage(out)}
 }
 
+// maxSubjects bounds the filter of a consumer.
+const maxSubjects = 128
+
 func (f *auditFlags) subjects() []string {
-	if f.terminal != "" {
-		return []string{streams.AuditCmd(f.terminal)}
+	if n := len(f.terminals); n == 0 || n > maxSubjects {
+		return []string{streams.AuditCmds}
 	}
-	return []string{streams.AuditCmds}
+	var list []string
+	for _, t := range f.terminals {
+		list = append(list, streams.AuditCmd(t))
+	}
+	return list
 }
 
 // findings are the rows of a part of AUDIT.
@@ -158,13 +159,14 @@ type findings struct {
 	begins time.Time
 }
 
-func (fs *findings) add(m jetstream.Msg) []*audit.Row {
+// add takes a message of AUDIT.
+func (fs *findings) add(subject string, data []byte) []*audit.Row {
 	var r audit.Record
-	if json.Unmarshal(m.Data(), &r) != nil {
+	token := strings.Split(subject, ".")
+	if len(token) != 3 || json.Unmarshal(data, &r) != nil {
 		return nil // written by nobody of us
 	}
-	terminal := strings.Split(m.Subject(), ".")[1] // the subjects have three tokens
-	return fs.Add(terminal, r)
+	return fs.Add(token[1], r)
 }
 
 // searchMargin is how far the clock of who wrote a record may be from that of the store.
@@ -201,6 +203,12 @@ func (f *auditFlags) search(ctx context.Context, l *link) (*findings, error) {
 	}
 }
 
+// begun are the rows that stand for commands: those that are done have been told at their
+// begin.
+func begun(rows []*audit.Row) []*audit.Row {
+	return slices.DeleteFunc(rows, func(r *audit.Row) bool { return r.State == audit.StateDone })
+}
+
 // look reads AUDIT from a place on. oldest is when the first message of the part was stored.
 func (f *auditFlags) look(ctx context.Context, l *link, from, last uint64) (found *findings, oldest time.Time, err error) {
 	found = &findings{last: last}
@@ -210,20 +218,34 @@ func (f *auditFlags) look(ctx context.Context, l *link, from, last uint64) (foun
 			oldest = meta.Timestamp
 		}
 		found.last = max(found.last, streams.Seq(m))
-		for _, row := range found.add(m) {
-			if row.State != audit.StateDone { // those have been told at their begin
-				all = append(all, row)
-			}
-		}
+		all = append(all, begun(found.add(m.Subject(), m.Data()))...)
 		return nil
 	})
 	if err != nil {
 		return nil, oldest, fmt.Errorf("read %s: %w", streams.Audit, err)
 	}
-	now := time.Now()
-	found.rows = slices.DeleteFunc(all, func(r *audit.Row) bool { return !f.wants(r, now) })
+	found.rows = f.wanted(all)
 	if n := len(found.rows); f.limit > 0 && n > f.limit {
 		found.more, found.rows = n-f.limit, found.rows[n-f.limit:]
 	}
 	return found, oldest, nil
+}
+
+// copied finds the commands that are wanted in AUDIT of a copied store.
+func (f *auditFlags) copied(ctx context.Context, r *scrub.Reader) (*findings, error) {
+	found := &findings{}
+	var all []*audit.Row
+	err := r.Each(ctx, time.Time{}, func(m streams.Stored) error {
+		if found.last == 0 && m.Seq > 1 {
+			found.begins = m.Time
+		}
+		found.last = m.Seq
+		all = append(all, begun(found.add(m.Subject, m.Data))...)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", r.Name(), err)
+	}
+	found.rows = f.wanted(all)
+	return found, nil
 }

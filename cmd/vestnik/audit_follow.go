@@ -16,28 +16,36 @@ import (
 // auditTail prints the record of commands as it grows, over the ends of connections.
 type auditTail struct {
 	auditPrinter
-	found     *findings // nil = not read yet
-	connected bool
+	found *findings // nil = not read yet
 }
 
-// betweenConnections is how long audit --follow waits before it tries again to connect.
+// betweenConnections is how long --follow waits before it tries again to connect.
 const betweenConnections = 500 * time.Millisecond
 
 // keepOn prints what is there and what comes, until interrupted. Once it has read the
 // record it outlives a restart of the broker, and misses and repeats nothing.
 func (f *auditFlags) keepOn(cmd *cobra.Command) error {
 	t := auditTail{auditPrinter: f.printer(cmd.OutOrStdout())}
-	session := linked(func(ctx context.Context, _ *cobra.Command, l *link, _ []string) error { return t.session(ctx, l) })
+	return overConnections(cmd, func() bool { return t.found != nil }, t.session)
+}
+
+// overConnections runs sessions, each with a connection, one after the other, until
+// interrupted. A session that ends otherwise than with its connection is the last one; so
+// is one before work has begun.
+func overConnections(cmd *cobra.Command, begun func() bool, session func(ctx context.Context, l *link) error) error {
 	for {
-		t.connected = false
-		err := session(cmd, nil)
+		connected := false
+		err := linked(func(ctx context.Context, _ *cobra.Command, l *link, _ []string) error {
+			connected = true
+			return session(ctx, l)
+		})(cmd, nil)
 		switch {
 		case cmd.Context().Err() != nil:
 			return nil // that is how following ends
-		case t.found == nil, t.connected && !errors.Is(err, errLost):
+		case !begun(), connected && !errors.Is(err, errLost):
 			return err
 		}
-		if t.connected { // else it has been said
+		if connected { // else it has been said
 			fmt.Fprintf(cmd.ErrOrStderr(), "vestnik: %s; goes on when it is back\n", err)
 		}
 		select {
@@ -50,7 +58,6 @@ func (f *auditFlags) keepOn(cmd *cobra.Command) error {
 
 // session goes on from where the one before has ended.
 func (t *auditTail) session(ctx context.Context, l *link) (err error) {
-	t.connected = true
 	if t.found == nil {
 		found, err := t.search(ctx, l)
 		if err != nil {
@@ -75,7 +82,7 @@ func (t *auditTail) session(ctx context.Context, l *link) (err error) {
 
 // told prints the commands that a record settles.
 func (t *auditTail) told(m jetstream.Msg) error {
-	for _, row := range t.found.add(m) {
+	for _, row := range t.found.add(m.Subject(), m.Data()) {
 		if row.State == audit.StateOpen || !t.wants(row, time.Now()) {
 			continue
 		}

@@ -24,10 +24,10 @@ import (
 )
 
 type bundleFlags struct {
-	window
-	output    string
-	unmasked  bool
-	terminals []string
+	chosen
+	place
+	output   string
+	unmasked bool
 }
 
 // bundleCommand packs an incident for a ticket (SPEC 10).
@@ -42,15 +42,17 @@ status, versions, the digests of the configuration, the rules, and a picture of 
 terminal. README.md in the zip says what is in it, and what is not and why.
 
 A bundle leaves the bank: what may be card numbers is masked in it, unless --unmasked.
-Secrets and configuration files are never in it. The window is the last 24 hours; --since
-and --until as in vestnik timeline.`,
+Secrets and configuration files are never in it. It packs the last 24 hours.
+` + timesHelp + `
+With --store it packs what a copied store has: events and commands.`,
 		Example: `  vestnik bundle 40 --since 2h
   vestnik bundle 40 41 --since 2026-11-27 --until 2026-11-27 -o ticket-1234.zip
-  vestnik bundle --since 30m`,
+  vestnik bundle --since 30m
+  vestnik bundle --store /mnt/atm-disk/vestnik/data --since 7d`,
 	}
+	f.defineTerminals(cmd, incidentSince, incidentUntil)
+	f.place.define(cmd)
 	fl := cmd.Flags()
-	fl.StringVar(&f.since, "since", "", "what happened since this `TIME` (default 24 h before --until)")
-	fl.StringVar(&f.until, "until", "", "what happened before this `TIME` (default now)")
 	fl.StringVarP(&f.output, "output", "o", "", "`FILE` to write (default vestnik-TERMINAL-TIME.zip)")
 	fl.BoolVar(&f.unmasked, "unmasked", false, "leave card numbers as they are: events byte for byte")
 	cmd.Args = cobra.ArbitraryArgs
@@ -60,12 +62,13 @@ and --until as in vestnik timeline.`,
 		}
 		return nil
 	}
-	cmd.RunE = linked(func(ctx context.Context, cmd *cobra.Command, l *link, _ []string) error {
-		from, err := evidenceAt(ctx, l)
+	cmd.RunE = f.linked(func(ctx context.Context, cmd *cobra.Command, l *link) error {
+		progress := newCourse(cmd.ErrOrStderr(), false)
+		from, err := f.open(ctx, l, progress)
 		if err != nil {
 			return err
 		}
-		p := &packing{bundleFlags: &f, from: from, errs: cmd.ErrOrStderr()}
+		p := &packing{bundleFlags: &f, from: from, course: progress}
 		if err := writeWhole(f.output, func(file *os.File) error { return p.pack(ctx, file) }); err != nil {
 			return err
 		}
@@ -75,16 +78,7 @@ and --until as in vestnik timeline.`,
 }
 
 func (f *bundleFlags) complete(args []string, now time.Time) error {
-	for _, arg := range args {
-		terminal, err := terminalNumber(arg)
-		if err != nil {
-			return err
-		}
-		f.terminals = append(f.terminals, terminal)
-	}
-	slices.Sort(f.terminals)
-	f.terminals = slices.Compact(f.terminals)
-	if err := f.window.complete(now); err != nil {
+	if err := f.incident(args, now); err != nil {
 		return err
 	}
 	if f.output == "" {
@@ -104,8 +98,8 @@ const mostPictures = 20
 // packing is one bundle being made.
 type packing struct {
 	*bundleFlags
-	from evidence
-	errs io.Writer
+	from   *source
+	course *course
 
 	b        *bundle.Writer
 	status   *status
@@ -114,7 +108,7 @@ type packing struct {
 }
 
 func (p *packing) pack(ctx context.Context, file *os.File) error {
-	p.b = bundle.New(file, bundle.Options{From: p.window.from, To: p.to, Terminals: p.terminals, Source: p.from.name, Version: cli.Version(), Plain: p.unmasked})
+	p.b = bundle.New(file, bundle.Options{From: p.chosen.from, To: p.to, Terminals: p.terminals, Source: p.from.name, Version: cli.Version(), Plain: p.unmasked})
 	if err := p.events(ctx); err != nil {
 		return err
 	}
@@ -141,11 +135,9 @@ func (p *packing) events(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		progress := newReading(p.errs)
-		defer progress.end()
-		q := replay.Query{From: p.window.from, To: p.to, Terminals: p.terminals, Attrs: true}
-		err = replay.Read(ctx, p.from, q, false, func(r replay.Record) error {
-			progress.count(r.Received())
+		q := p.query()
+		q.Attrs = true
+		err = collect(ctx, p.from, q, p.course, func(r replay.Record) error {
 			p.draw(r)
 			return log.Put(r)
 		})
@@ -154,6 +146,7 @@ func (p *packing) events(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	p.missing("events", p.from.wrong())
 	return p.b.Add("events.xml", "the same events as one XML document: the XML that the terminals sent, each in a <stored> that says when it came and where it lies", func(w io.Writer) error {
 		if _, err := spool.Seek(0, io.SeekStart); err != nil {
 			return err
@@ -176,7 +169,7 @@ func (p *packing) draw(r replay.Record) {
 			return
 		}
 		i = len(p.pictures)
-		p.pictures = append(p.pictures, &timeline.Collector{Terminal: terminal, Span: timeline.Span{From: p.window.from, To: p.to}, Notes: 200})
+		p.pictures = append(p.pictures, &timeline.Collector{Terminal: terminal, Span: timeline.Span{From: p.chosen.from, To: p.to}, Notes: 200})
 	}
 	p.pictures[i].Event(r)
 }
@@ -184,7 +177,7 @@ func (p *packing) draw(r replay.Record) {
 func (p *packing) deliveries(ctx context.Context) error {
 	var lost []string
 	err := p.b.Add("deliveries.jsonl", "the state of each event for each sink, as vestnik queue --json prints it", func(w io.Writer) (err error) {
-		lost, err = deliveriesOf(ctx, p.from.link, p.window, p.terminals, func(e ledger.Entry) error {
+		lost, err = deliveriesOf(ctx, p.from.link, p.chosen, func(e ledger.Entry) error {
 			for _, c := range p.pictures {
 				c.Delivery(e)
 			}
@@ -197,7 +190,7 @@ func (p *packing) deliveries(ctx context.Context) error {
 }
 
 func (p *packing) commands(ctx context.Context) error {
-	rows, lost, err := commandsOf(ctx, p.from.link, p.window, p.terminals)
+	rows, lost, err := commandsOf(ctx, p.from, p.chosen)
 	if err != nil {
 		return err
 	}
@@ -217,6 +210,9 @@ func (p *packing) commands(ctx context.Context) error {
 
 func (p *packing) missing(what string, lost []string) {
 	for _, why := range lost {
+		if _, reason, ok := strings.Cut(why, " are not shown: "); ok { // the file has been named
+			why = reason
+		}
 		p.b.Missing(what, why)
 	}
 }

@@ -149,9 +149,19 @@ func unreachable(server, from string, err error) error {
 	if errors.Is(err, nats.ErrNoServers) {
 		reason = "nobody listens there"
 	}
-	return fmt.Errorf("no connection to NATS at %s (%s): %s; is the edge running? "+
-		"--server URL, --context NAME or -c FILE choose another server", server, from, reason)
+	return &unreachableError{fmt.Sprintf("no connection to NATS at %s (%s): %s; is it running? "+
+		"--server URL, --context NAME or -c FILE choose another server", server, from, reason), err}
 }
+
+// unreachableError says why in words of its own: those of the cause name the URL with its
+// password.
+type unreachableError struct {
+	text  string
+	cause error
+}
+
+func (e *unreachableError) Error() string { return e.text }
+func (e *unreachableError) Unwrap() error { return e.cause }
 
 var errLost = errors.New("the connection to NATS is lost: the broker has gone")
 

@@ -30,6 +30,10 @@ Terminals and subscribers are let in with vestnik enroll.`,
 	return cmd
 }
 
+// localPort is where programs reach a hub for a trial: an edge on the same computer has
+// the port of NATS.
+const localPort = 4322
+
 func hubInitCommand() *cobra.Command {
 	o := hub.Options{Cluster: "hub", Sinks: config.KnownSinks(), Ports: []hub.Ports{hub.DefaultPorts}}
 	ports, days := &o.Ports[0], 0
@@ -41,7 +45,8 @@ each server a folder to copy there, with hub.conf and certificates; credentials 
 bank's programs and people; and, in DIR/keys, what signs them: keep that off the servers.
 
 --host names the servers as edges and programs will call them. --local is a hub whose
-servers all run on this computer, at 127.0.0.1, with ports counted up.`,
+servers all run on this computer, at 127.0.0.1, with ports counted up; programs
+connect at 4322, as 4222 is the edge's.`,
 		Example: "  vestnik hub init hub --host hub1.bank.example,hub2.bank.example,hub3.bank.example\n  vestnik hub init hub --local",
 		Args:    cobra.ExactArgs(1),
 	}
@@ -58,6 +63,9 @@ servers all run on this computer, at 127.0.0.1, with ports counted up.`,
 	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
 		if o.Local && len(o.Hosts) == 0 {
 			o.Hosts = []string{"127.0.0.1", "127.0.0.1", "127.0.0.1"}
+		}
+		if o.Local && !cmd.Flags().Changed("port") {
+			ports.Client = localPort
 		}
 		switch n := len(o.Hosts); {
 		case n == 0:

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
 	"vestnik/internal/config"
@@ -30,7 +31,7 @@ func (w *wanted) flags(cmd *cobra.Command) {
 	w.flag(cmd)
 	f.IntVar(&w.replicas, "replicas", 0, "on how many servers each stream is (default: by -c, else on all, at most 3)")
 	f.Int64Var(&w.maxBytes, "max-bytes", 0, "how large EVT may grow (default: by -c, else as it is)")
-	f.StringVar(&w.keep, "keep-age", "", "how old events of EVT may become, e.g. 90d (default: by -c, else for ever)")
+	f.StringVar(&w.keep, "keep-age", "", "how old events of EVT may become, e.g. 90d (default: by -c, else as it is; 30d for a new one)")
 	f.BoolVar(&w.route, "route", false, "with the streams of a router at the hub")
 	f.BoolVar(&w.json, "json", false, "print JSON")
 }
@@ -67,10 +68,68 @@ func (w *wanted) options(cmd *cobra.Command, l *link) (o streams.HubOptions, err
 			return o, usageError(cmd, fmt.Errorf(`--keep-age %s: want a time such as "90d"`, w.keep))
 		}
 	}
+	if w.keep == "" && !o.Route {
+		if o.KeepAge, err = keptFor(cmd.Context(), l, cfg); err != nil {
+			return o, err
+		}
+	}
 	if o.Replicas < 1 || o.Replicas > 5 {
 		return o, usageError(cmd, fmt.Errorf("--replicas %d: want 1 to 5", o.Replicas))
 	}
 	return o, nil
+}
+
+// keptFor is how old EVT's events become: as a hub's configuration says, else as it is.
+func keptFor(ctx context.Context, l *link, cfg *config.Config) (time.Duration, error) {
+	if cfg != nil && cfg.Place == config.PlaceHub {
+		return cfg.Store.KeepAge, nil
+	}
+	evt, err := l.js.Stream(ctx, streams.EvtStream)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return config.Default().Store.KeepAge, nil
+	case err != nil:
+		return 0, fmt.Errorf("look up stream %s: %w", streams.EvtStream, err)
+	}
+	return evt.CachedInfo().Config.MaxAge, nil
+}
+
+// startWait is how long apply waits for a hub that has just been started: until its
+// servers listen, and have elected who leads.
+const startWait = 30 * time.Second
+
+// await returns when the hub's JetStream answers, or after startWait.
+func (w *wanted) await(cmd *cobra.Command) {
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	told := false
+	for end := time.Now().Add(startWait); time.Now().Before(end); {
+		if w.answers(cmd) {
+			return
+		}
+		if !told {
+			fmt.Fprintln(cmd.ErrOrStderr(), "waiting for the hub …")
+			told = true
+		}
+		select {
+		case <-cmd.Context().Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// answers tells whether another look is of no use: JetStream has answered, whatever it says.
+func (w *wanted) answers(cmd *cobra.Command) bool {
+	l, err := w.connect(cmd, hub.Operator)
+	if err != nil {
+		return !errors.Is(err, nats.ErrNoServers) && !errors.Is(err, nats.ErrTimeout)
+	}
+	defer l.close()
+	ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Second)
+	defer cancel()
+	_, err = l.js.Stream(ctx, streams.EvtStream)
+	return err == nil || errors.Is(err, jetstream.ErrStreamNotFound)
 }
 
 func (w *wanted) differences(ctx context.Context, cmd *cobra.Command) (*link, []hub.Difference, error) {
@@ -128,11 +187,12 @@ func hubApplyCommand() *cobra.Command {
 		Use:   "apply",
 		Short: "Make the hub's streams what they are to be",
 		Long: `Apply makes the hub's streams that are missing, and changes those that differ from what
-they are to be, as vestnik hub diff shows. It never deletes a stream, and leaves one as it
+they are to be, as vestnik hub diff shows; a hub that starts is waited for. It never deletes a stream, and leaves one as it
 is where a change would remove stored events.`,
 		Example: "  vestnik hub apply --hub hub\n  vestnik hub apply --hub hub --max-bytes 500000000000 --keep-age 90d",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			w.await(cmd)
 			ctx, cancel := context.WithTimeout(cmd.Context(), time.Minute)
 			defer cancel()
 			l, list, err := w.differences(ctx, cmd)

@@ -7,24 +7,16 @@ import (
 	"time"
 )
 
-// progress shows the course of a long survey: on a terminal one line that changes, else
-// a line now and then, which a short survey ends before.
+// progress shows the course of a long survey.
 type progress struct {
-	w     io.Writer
-	live  bool
-	every time.Duration
+	statusLine
 	begun time.Time
-	shown bool
 
 	total, done, answered, failed int
 }
 
 func newProgress(w io.Writer, total int, live bool) *progress {
-	p := &progress{w: w, live: live, every: 5 * time.Second, begun: time.Now(), total: total}
-	if live {
-		p.every = 100 * time.Millisecond
-	}
-	return p
+	return &progress{statusLine: newStatusLine(w, live), begun: time.Now(), total: total}
 }
 
 func (p *progress) count(r reply) {
@@ -38,20 +30,7 @@ func (p *progress) count(r reply) {
 }
 
 func (p *progress) show(now time.Time) {
-	p.shown = true
-	text := progressText(p.total, p.done, p.answered, p.failed, now.Sub(p.begun))
-	if p.live {
-		fmt.Fprintf(p.w, "\r%s\x1b[K", text)
-		return
-	}
-	fmt.Fprintln(p.w, text)
-}
-
-// end removes the line that changes.
-func (p *progress) end() {
-	if p.live && p.shown {
-		fmt.Fprint(p.w, "\r\x1b[K")
-	}
+	p.say(progressText(p.total, p.done, p.answered, p.failed, now.Sub(p.begun)))
 }
 
 // progressText says how far a survey is, and how long the rest takes at the same rate.

@@ -20,13 +20,13 @@ import (
 )
 
 type replayFlags struct {
-	since, until                   string
-	terminals, devices, severities []string
-	rules, states                  []string
-	sink, text                     string
+	chosen
+	rules, states []string
+	sink          string
 
-	stream, store, from string
-	lenient, whole      bool
+	place
+	from           string
+	lenient, whole bool
 
 	output, out   string
 	marks, follow bool
@@ -50,8 +50,7 @@ func replayCommand() *cobra.Command {
 		Long: `Replay reads the events of an edge, of the hub, of a copied store folder or of an
 export, in the order in which they were stored. It only reads: deliveries notice nothing.
 
---since and --until go by the time of receipt. They take a span before now (24h, 7d),
-today, yesterday, a day (2026-11-28; --until means its end), or an RFC 3339 time.
+` + timesHelp + `
 Flags with a list take several values, by commas or repeated; what is given of different
 flags must all hold.
 
@@ -89,18 +88,13 @@ docs/replay.md has examples of whole investigations.`,
 }
 
 func (f *replayFlags) define(cmd *cobra.Command) {
+	f.defineTerminals(cmd, "", "")
+	f.defineEvents(cmd)
 	fl := cmd.Flags()
-	fl.StringVar(&f.since, "since", "", "only events received since this `TIME`")
-	fl.StringVar(&f.until, "until", "", "only events received before this `TIME`")
-	fl.StringSliceVar(&f.terminals, "terminal", nil, "only events of the terminals with these `NUMBERS`")
-	fl.StringSliceVar(&f.devices, "device", nil, "only events of these `DEVICES`, numbers or names alike (7, CDM)")
-	fl.StringSliceVar(&f.severities, "severity", nil, "only events of these `SEVERITIES`")
-	fl.StringVar(&f.text, "text", "", "only events with this `TEXT` in the value of an attribute, in any case")
 	fl.StringArrayVar(&f.rules, "rule", nil, "only events that this `RULE` decided about; - = none did")
 	fl.StringVar(&f.sink, "sink", "", "only events that this `SINK` has, or had, in its queue")
 	fl.StringSliceVar(&f.states, "state", nil, "only events in these `STATES`: "+strings.Join(streams.States, ", "))
-	fl.StringVar(&f.stream, "stream", "", "`NAME` of the stream to read (default EVT if there is one, else EVENTS)")
-	fl.StringVar(&f.store, "store", "", "read the copied store in `FOLDER`, with no server running on it")
+	f.place.define(cmd)
 	fl.StringVar(&f.from, "from", "", "read an export, JSON lines, from `FILE`; - = standard input")
 	fl.BoolVar(&f.lenient, "lenient", false, "with --from: leave out what is not understood")
 	fl.BoolVar(&f.whole, "whole", false, "read the stream from end to end, where its clock was so wrong that the window is not found by it")
@@ -136,20 +130,11 @@ func (f *replayFlags) complete(cmd *cobra.Command, now time.Time) (err error) {
 }
 
 func (f *replayFlags) completeQuery(now time.Time) (q replay.Query, err error) {
-	q = replay.Query{Devices: f.devices, Severities: f.severities, Text: f.text, Whole: f.whole}
-	for _, t := range f.terminals {
-		number, err := terminalNumber(t)
-		if err != nil {
-			return q, err
-		}
-		q.Terminals = append(q.Terminals, number)
-	}
-	if q.From, err = pointInTime("--since", f.since, now, false); err != nil {
+	if err := f.chosen.complete(now); err != nil {
 		return q, err
 	}
-	if q.To, err = pointInTime("--until", f.until, now, true); err != nil {
-		return q, err
-	}
+	q = f.chosen.query()
+	q.Whole = f.whole
 	for _, s := range f.states {
 		if !slices.Contains(streams.States, s) {
 			return q, fmt.Errorf("unknown state %q, known are %s", s, strings.Join(streams.States, ", "))
@@ -158,11 +143,8 @@ func (f *replayFlags) completeQuery(now time.Time) (q replay.Query, err error) {
 	if known := config.KnownSinks(); f.sink != "" && !slices.Contains(known, f.sink) {
 		return q, fmt.Errorf("unknown sink %q, known are %s", f.sink, strings.Join(known, ", "))
 	}
-	switch {
-	case !q.To.IsZero() && f.follow:
+	if !q.To.IsZero() && f.follow {
 		return q, errors.New("--follow has no end: leave --until out")
-	case !q.To.IsZero() && !q.From.Before(q.To):
-		return q, fmt.Errorf("--since %s is not before --until %s", f.since, f.until)
 	}
 	return q, nil
 }
@@ -255,60 +237,90 @@ func (f *replayFlags) completeOutput(out io.Writer) error {
 // run connects where that is needed, and replays.
 func (f *replayFlags) run(cmd *cobra.Command) error {
 	kind, _ := f.target()
-	if (f.store != "" || f.from != "") && kind != "subject" {
-		return f.replay(cmd.Context(), cmd, nil)
+	r := newReplaying(f, cmd)
+	switch {
+	case (f.store != "" || f.from != "") && kind != "subject":
+		return r.end(r.session(cmd.Context(), nil))
+	case f.follow && kind != "subject": // what a broker has not acknowledged cannot be told twice nor left out
+		return r.end(overConnections(cmd, func() bool { return r.to != nil }, r.session))
 	}
-	return linked(func(ctx context.Context, cmd *cobra.Command, l *link, _ []string) error {
-		return f.replay(ctx, cmd, l)
+	return linked(func(ctx context.Context, _ *cobra.Command, l *link, _ []string) error {
+		return r.end(r.session(ctx, l))
 	})(cmd, nil)
 }
 
-// replay hands the events that are wanted to where they go, and says how many they were.
-func (f *replayFlags) replay(ctx context.Context, cmd *cobra.Command, l *link) error {
+// replaying is one replay; with --follow it may outlive connections.
+type replaying struct {
+	*replayFlags
+	cmd    *cobra.Command
+	errs   io.Writer
+	course *course
+	to     outlet // nil = nothing has been read yet
+	source *source
+	at     replay.Place
+}
+
+func newReplaying(f *replayFlags, cmd *cobra.Command) *replaying {
 	errs := cmd.ErrOrStderr()
-	progress := &readCourse{w: errs, live: colorTerminal(errs) && (f.to != "" || f.out != "" || !colorTerminal(cmd.OutOrStdout()))}
-	src, err := f.source(ctx, cmd, l, progress)
-	if err != nil {
-		return err
-	}
-	defer src.close()
-	to, err := f.outlet(ctx, cmd, l)
-	if err != nil {
-		return err
-	}
-	err = replay.Read(ctx, src, f.query, f.follow, func(r replay.Record) error {
-		if err := f.pace.Wait(ctx, r.At()); err != nil {
+	seen := f.to == "" && f.out == "" && colorTerminal(cmd.OutOrStdout())
+	return &replaying{replayFlags: f, cmd: cmd, errs: errs, course: newCourse(errs, seen || f.follow)}
+}
+
+// session hands the events that are wanted to where they go, from where the one before has
+// ended.
+func (r *replaying) session(ctx context.Context, l *link) (err error) {
+	if r.to != nil {
+		if _, err := streams.Await(ctx, l.js, r.at.Stream); err != nil { // the broker may just be starting
 			return err
 		}
-		if err := to.put(ctx, r); err != nil {
+	}
+	if r.source, err = r.replayFlags.source(ctx, r.cmd, l, r.course, &r.at); err != nil {
+		return err
+	}
+	defer r.source.close()
+	if r.to == nil {
+		if r.to, err = r.outlet(r.cmd.Context(), r.cmd, l); err != nil {
 			return err
 		}
-		if progress.found++; progress.found == f.limit {
-			return streams.ErrEnough
-		}
-		return nil
-	})
-	progress.end()
-	if f.follow && cmd.Context().Err() != nil {
+	}
+	defer r.course.end()
+	return replay.Read(ctx, r.source, r.query, r.follow, func(one replay.Record) error { return r.hand(ctx, one) })
+}
+
+func (r *replaying) hand(ctx context.Context, one replay.Record) error {
+	if err := r.pace.Wait(ctx, one.At()); err != nil {
+		return err
+	}
+	if err := r.to.put(r.cmd.Context(), one); err != nil {
+		return err
+	}
+	if r.course.found++; r.course.found == r.limit {
+		return streams.ErrEnough
+	}
+	return nil
+}
+
+// end completes what has been handed over, and says how many events they were.
+func (r *replaying) end(err error) error {
+	if r.to == nil {
+		return err
+	}
+	ctx := r.cmd.Context()
+	if r.follow && ctx.Err() != nil {
 		err = nil // that is how following ends: what is there is whole
 		var stop context.CancelFunc
 		ctx, stop = context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer stop()
 	}
-	err = to.end(ctx, err)
-	src.tell(errs)
+	err = r.to.end(ctx, err)
+	for _, line := range r.source.wrong() {
+		fmt.Fprintln(r.errs, line)
+	}
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(errs, "%s %s\n", eventsText(progress.found), src.name)
+	_, err = fmt.Fprintf(r.errs, "%s of %s\n", counted(r.course.found, "event"), r.source.name)
 	return err
-}
-
-func eventsText(n int) string {
-	if n == 1 {
-		return "1 event"
-	}
-	return fmt.Sprintf("%d events", n)
 }
 
 // newRun is the id that marks the events of a replay.

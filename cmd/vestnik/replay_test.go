@@ -18,7 +18,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
 
+	"vestnik/internal/broker"
 	"vestnik/internal/event"
 	"vestnik/internal/simulate"
 	"vestnik/streams"
@@ -35,15 +37,34 @@ var morning = time.Date(2026, 11, 28, 7, 0, 0, 0, time.UTC)
 func newEvidence(t testing.TB) *storedHere {
 	t.Helper()
 	f := &storedHere{hall: newHall(t, "jetstream {}")}
+	f.connect()
+	return f
+}
+
+func (f *storedHere) connect() {
+	f.t.Helper()
 	nc, err := f.server.Connect("edge")
 	if err != nil {
-		t.Fatal(err)
+		f.t.Fatal(err)
 	}
-	t.Cleanup(nc.Close)
+	f.t.Cleanup(nc.Close)
 	if f.js, err = jetstream.New(nc); err != nil {
-		t.Fatal(err)
+		f.t.Fatal(err)
 	}
-	return f
+}
+
+// restart ends the server, and starts it again at the same address.
+func (f *storedHere) restart(listen string) {
+	f.t.Helper()
+	f.server.Close()
+	file := f.write("nats.conf", fmt.Sprintf("listen: %q, jetstream {}", listen))
+	server, err := broker.Start(broker.Options{File: file, Dir: filepath.Join(f.dir, "data"), Log: zerolog.Nop()})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(server.Close)
+	f.server = server
+	f.connect()
 }
 
 // fill makes EVENTS with five events in four messages, a minute apart.
@@ -148,7 +169,7 @@ func TestReplayRefuses(t *testing.T) {
 	t.Parallel()
 	f := newEvidence(t)
 	for args, want := range map[string]string{
-		"":                              "neither EVENTS nor EVT at",
+		"":                              "neither EVENTS nor EVT: has an edge",
 		"--stream NONE":                 "no stream NONE at",
 		"--terminal 1x":                 "terminal",
 		"--since bald":                  `--since "bald": want`,
@@ -427,6 +448,38 @@ func TestReplayFollow(t *testing.T) {
 	}
 	if data, err := os.ReadFile(filepath.Join(f.dir, "followed.jsonl")); err != nil || strings.Count(string(data), "\n") < 4 {
 		t.Errorf("%s %v", data, err)
+	}
+}
+
+// --follow goes on behind a restart of the broker: each event is shown once, also those
+// that were packed together.
+func TestReplayFollowsOverARestart(t *testing.T) {
+	t.Parallel()
+	f := newEvidence(t)
+	f.fill()
+	listen := strings.TrimPrefix(f.server.ClientURL(), "nats://")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var out, errs live
+	ended := make(chan error, 1)
+	go func() {
+		ended <- run(ctx, []string{"replay", "--follow", "--output", "jsonl", "--server", "nats://" + listen}, nil, &out, &errs)
+	}()
+	lines := func() int { return strings.Count(out.String(), "\n") }
+	f.until("the stored events are shown", func() bool { return lines() == 5 })
+	e := f.events()
+	for round := range 2 {
+		f.restart(listen)
+		f.put(streams.InBatch, e[1], e[2])
+		f.put(streams.In("41", "JSON"), e[3])
+		f.until("the new events are shown", func() bool { return lines() >= 5+3*(round+1) })
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if got := minutes(t, out.String()); got != "0 1 2 3 4 1 2 3 1 2 3" || !strings.Contains(errs.String(), "goes on when it is back") || !strings.Contains(errs.String(), "11 events of EVENTS at") {
+		t.Errorf("%s\n%s", got, errs.String())
 	}
 }
 

@@ -19,9 +19,8 @@ import (
 )
 
 type timelineFlags struct {
-	window
-	replay.Query
-	terminal     string
+	chosen
+	place
 	width, notes int
 	svg          string
 	json, ascii  bool
@@ -39,21 +38,20 @@ arrive. Time is that of receipt, in the local zone. A sign stands for the worst 
 its cell; where a lane's line is broken, no events came for long. Below the picture the
 critical and warning events and the commands are listed by the numbers above it.
 
-It draws the last 24 hours; --since and --until take a span before now (24h, 7d), a day
-(2026-11-28; --until means its end), or an RFC 3339 time. Without ATM it is the terminal
-of the configuration. At the hub ATM may be any terminal. docs/incidents.md explains more.`,
+It draws the last 24 hours. ` + timesHelp + ` Without ATM
+it is the terminal of the configuration. At the hub, and with --store, ATM may be any
+terminal that is stored there. docs/incidents.md explains more.`,
 		Example: `  vestnik timeline 40
   vestnik timeline 40 --since 2h --device CDM
   vestnik timeline 40 --since 2026-11-27 --until 2026-11-27 --svg incident.svg
-  vestnik timeline 40 --severity critical,warning --text кассет`,
+  vestnik timeline 40 --severity critical,warning --text кассет
+  vestnik timeline 40 --store /mnt/atm-disk/vestnik/data --since 7d`,
 		Args: cobra.MaximumNArgs(1),
 	}
+	f.defineTerminals(cmd, incidentSince, incidentUntil)
+	f.defineEvents(cmd)
+	f.place.define(cmd)
 	fl := cmd.Flags()
-	fl.StringVar(&f.since, "since", "", "what happened since this `TIME` (default 24 h before --until)")
-	fl.StringVar(&f.until, "until", "", "what happened before this `TIME` (default now)")
-	fl.StringSliceVar(&f.Devices, "device", nil, "only events of these `DEVICES`, numbers or names")
-	fl.StringSliceVar(&f.Severities, "severity", nil, "only events of these `SEVERITIES`")
-	fl.StringVar(&f.Text, "text", "", "only events with this `TEXT` in an attribute, in any case")
 	fl.IntVar(&f.width, "width", 0, "cells of a line, 40 or more (default: the terminal's, else 100)")
 	fl.IntVar(&f.notes, "notes", 50, "how many notable events are listed at most")
 	fl.StringVar(&f.svg, "svg", "", "write the picture to `FILE` as SVG, - = standard output")
@@ -65,17 +63,30 @@ of the configuration. At the hub ATM may be any terminal. docs/incidents.md expl
 		}
 		return nil
 	}
-	cmd.RunE = linked(func(ctx context.Context, cmd *cobra.Command, l *link, _ []string) error {
-		if f.terminal == "" && l.cfg != nil {
-			f.terminal = l.cfg.ATM
-		}
-		from, err := evidenceAt(ctx, l)
+	cmd.RunE = f.linked(func(ctx context.Context, cmd *cobra.Command, l *link) error {
+		progress := newCourse(cmd.ErrOrStderr(), false)
+		from, err := f.open(ctx, l, progress)
 		if err != nil {
 			return err
 		}
-		return f.run(ctx, from, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		if err := f.choose(cmd, l); err != nil {
+			return err
+		}
+		return f.run(ctx, from, progress, cmd.OutOrStdout())
 	})
 	return cmd
+}
+
+// choose takes the terminal of the configuration where none is given.
+func (f *timelineFlags) choose(cmd *cobra.Command, l *link) error {
+	if len(f.terminals) > 0 {
+		return nil
+	}
+	if l != nil && l.cfg != nil && l.cfg.ATM != "" {
+		f.terminals = []string{l.cfg.ATM}
+		return nil
+	}
+	return usageError(cmd, errors.New("which terminal? vestnik timeline ATM (there is no atm in a configuration)"))
 }
 
 // unicodeLocale tells whether the terminal shows more than ASCII, as far as the
@@ -88,13 +99,13 @@ func unicodeLocale() bool {
 	return strings.Contains(locale, "UTF-8") || strings.Contains(locale, "UTF8")
 }
 
-func (f *timelineFlags) complete(args []string, now time.Time) (err error) {
-	if len(args) > 0 {
-		if f.terminal, err = terminalNumber(args[0]); err != nil {
-			return err
-		}
+func (f *timelineFlags) complete(args []string, now time.Time) error {
+	if err := f.incident(args, now); err != nil {
+		return err
 	}
 	switch {
+	case len(f.terminals) > 1:
+		return errors.New("a picture is of one terminal: vestnik timeline for each, or vestnik bundle for all in one file")
 	case f.width != 0 && f.width < 40:
 		return fmt.Errorf("width %d: want 40 or more", f.width)
 	case f.notes < 1:
@@ -102,14 +113,11 @@ func (f *timelineFlags) complete(args []string, now time.Time) (err error) {
 	case f.json && f.svg == "-":
 		return errors.New("--json and --svg - both print: choose one")
 	}
-	return f.window.complete(now)
+	return nil
 }
 
-func (f *timelineFlags) run(ctx context.Context, from evidence, out, errs io.Writer) error {
-	if f.terminal == "" {
-		return errors.New("which terminal? vestnik timeline ATM (there is no atm in the configuration)")
-	}
-	p, err := f.picture(ctx, from, errs)
+func (f *timelineFlags) run(ctx context.Context, from *source, progress *course, out io.Writer) error {
+	p, err := f.picture(ctx, from, progress)
 	if err != nil {
 		return err
 	}
@@ -133,18 +141,18 @@ func (f *timelineFlags) run(ctx context.Context, from evidence, out, errs io.Wri
 }
 
 // picture reads what the picture shows.
-func (f *timelineFlags) picture(ctx context.Context, from evidence, errs io.Writer) (*timeline.Picture, error) {
-	c := &timeline.Collector{Terminal: f.terminal, Span: timeline.Span{From: f.from, To: f.to}, Notes: f.notes}
-	q := f.Query
-	q.From, q.To, q.Terminals, q.Attrs = f.from, f.to, []string{f.terminal}, true
-	if err := collect(ctx, from, q, c, errs); err != nil {
+func (f *timelineFlags) picture(ctx context.Context, from *source, progress *course) (*timeline.Picture, error) {
+	c := &timeline.Collector{Terminal: f.terminals[0], Span: timeline.Span{From: f.from, To: f.to}, Notes: f.notes}
+	q := f.query()
+	q.Attrs = true
+	if err := collect(ctx, from, q, progress, func(r replay.Record) error { c.Event(r); return nil }); err != nil {
 		return nil, err
 	}
-	chosen := len(q.Devices)+len(q.Severities) > 0 || q.Text != ""
-	if c.Empty() && !chosen {
+	if c.Empty() && !f.byKind() {
 		c.Lost = append(c.Lost, f.nothing(ctx, from))
 	}
-	rows, lost, err := commandsOf(ctx, from.link, f.window, q.Terminals)
+	c.Lost = append(c.Lost, from.wrong()...)
+	rows, lost, err := commandsOf(ctx, from, f.chosen)
 	if err != nil {
 		return nil, err
 	}
@@ -152,34 +160,33 @@ func (f *timelineFlags) picture(ctx context.Context, from evidence, errs io.Writ
 		c.Command(r)
 	}
 	c.Lost = append(c.Lost, lost...)
-	if chosen {
+	if f.byKind() {
 		return c.Picture(), nil // deliveries of events that are not shown would only confuse
 	}
-	lost, err = deliveriesOf(ctx, from.link, f.window, q.Terminals, func(e ledger.Entry) error { c.Delivery(e); return nil })
+	lost, err = deliveriesOf(ctx, from.link, f.chosen, func(e ledger.Entry) error { c.Delivery(e); return nil })
 	c.Lost = append(c.Lost, lost...)
 	return c.Picture(), err
 }
 
-func collect(ctx context.Context, source replay.Source, q replay.Query, c *timeline.Collector, errs io.Writer) error {
-	progress := newReading(errs)
+// collect reads the events of an incident.
+func collect(ctx context.Context, from *source, q replay.Query, progress *course, f func(replay.Record) error) error {
 	defer progress.end()
-	err := replay.Read(ctx, source, q, false, func(r replay.Record) error {
-		c.Event(r)
-		progress.count(r.Received())
-		return nil
+	err := replay.Read(ctx, from, q, false, func(r replay.Record) error {
+		progress.found++
+		return f(r)
 	})
 	if err != nil {
-		return fmt.Errorf("read the events of terminal %s: %w", c.Terminal, err)
+		return fmt.Errorf("read %s: %w", from.name, err)
 	}
 	return nil
 }
 
 // nothing says when there was the last event before an empty window.
-func (f *timelineFlags) nothing(ctx context.Context, source replay.Source) string {
+func (f *timelineFlags) nothing(ctx context.Context, source *source) string {
 	var last time.Time
-	q := replay.Query{Terminals: []string{f.terminal}, To: f.to}
+	q := replay.Query{Terminals: f.terminals, To: f.to}
 	err := replay.Read(ctx, source, q, false, func(r replay.Record) error {
-		if at := r.Received(); at.After(last) {
+		if at := r.At(); at.After(last) {
 			last = at
 		}
 		return nil

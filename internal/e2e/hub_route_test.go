@@ -195,6 +195,16 @@ func (w *routedHub) operator() {
 	if out := vestnik(w.site, "queue", "--sink", "uralsib", "--json"); strings.Count(out, `"state":"delivered"`) != w.sent["uralsib"] || !strings.Contains(out, `"value":"00000001-1"`) {
 		w.t.Errorf("queue:\n%s", out)
 	}
+	for args, want := range map[string]int{"--sink uralsib": w.sent["uralsib"], "--state delivered": w.sent["uralsib"] + w.sent["proxima"], "--state failed": 0,
+		"--rule - --terminal 1 --sink proxima": w.sent["proxima"] / 2, "--rule three": 0, "": 60} {
+		out := vestnik(w.site, append([]string{"replay", "--output", "jsonl"}, strings.Fields(args)...)...)
+		if n := strings.Count(out, "\n"); n != want {
+			w.t.Errorf("replay %s: %d events, want %d", args, n, want)
+		}
+	}
+	if out := vestnik(w.site, "timeline", "1"); !strings.Contains(out, "20 events") || strings.Contains(out, "Deliveries are not shown") {
+		w.t.Errorf("timeline:\n%s", out)
+	}
 	vestnik(w.site, "pause", "--sink", "uralsib")
 	w.forward("00000001", 20, "URAL", true)
 	eventually(w.t, 20*time.Second, func() string { return vestnik(w.site, "queue") }, func() bool {

@@ -35,13 +35,16 @@ func runAll(m *testing.M) (int, error) {
 	}
 	defer os.RemoveAll(dir)
 	bin = dir
-	if err := build(dir, "vestnik/cmd/..."); err != nil {
+	if err := build(dir, "vestnik/cmd/...", natsServer); err != nil {
 		return 1, err
 	}
 	return m.Run(), nil
 }
 
-// build compiles commands of this module into a folder.
+// natsServer is the stock program, of the version that is in the edge: a hub's servers.
+const natsServer = "github.com/nats-io/nats-server/v2"
+
+// build compiles commands into a folder.
 func build(dir string, packages ...string) error {
 	cmd := exec.Command("go", append([]string{"build", "-o", dir + string(filepath.Separator)}, packages...)...)
 	if out, err := cmd.CombinedOutput(); err != nil {

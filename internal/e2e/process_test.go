@@ -33,10 +33,16 @@ func start(t *testing.T, name string, args ...string) *process {
 // startCommand is start for a command of one's own making.
 func startCommand(t *testing.T, name string, cmd *exec.Cmd) *process {
 	t.Helper()
+	return startBy(t, name, cmd, (*exec.Cmd).Start)
+}
+
+// startBy is startCommand for one who starts it elsewhere.
+func startBy(t *testing.T, name string, cmd *exec.Cmd, begin func(*exec.Cmd) error) *process {
+	t.Helper()
 	p := &process{name: name, cmd: cmd, log: &output{changed: make(chan struct{})}, ended: make(chan struct{})}
 	p.cmd.Stderr = p.log
 	p.cmd.Env = append(os.Environ(), "NATS_URL=", "NATS_CONTEXT=")
-	if err := p.cmd.Start(); err != nil {
+	if err := begin(p.cmd); err != nil {
 		t.Fatalf("start %s: %v", name, err)
 	}
 	go func() {

@@ -47,13 +47,14 @@ type settings struct {
 	Via     func(sink, url string) string // what lies between a sink and its monitoring system
 	Log     string                        // more settings of the log, with a comma in front
 
-	Commands bool // proxima is polled for commands
+	Commands bool   // proxima is polled for commands
+	ATM      string // 8 digits, default 00000040
 
 	NATS, Listen, Proxima, Polled string // addresses that newSite chooses
 }
 
 var configText = template.Must(template.New("").Parse(`
-atm: "00000040"
+atm: "{{or .ATM "00000040"}}"
 terminal {
   listen: "{{.Listen}}"
   signatures { URAL: [{{.URAL}}], JSON: [proxima] }

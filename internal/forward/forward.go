@@ -268,7 +268,7 @@ func (f *Forwarder) askEnd(ctx context.Context, life string) (uint64, error) {
 }
 
 // askAgain is how often a question is repeated: it is small.
-const askAgain = 3 * time.Second
+const askAgain = 2 * time.Second
 
 // ask waits for an answer; acked is what a late answer to a batch has confirmed meanwhile.
 func (f *Forwarder) ask(ctx context.Context, m *nats.Msg) (answer *nats.Msg, acked *found, err error) {
@@ -297,7 +297,7 @@ func (f *Forwarder) ask(ctx context.Context, m *nats.Msg) (answer *nats.Msg, ack
 			names = append(names, name)
 			f.failed(errSilent)
 		case <-timer.C:
-			f.window.silent()
+			f.window.silent(false)
 			return nil, nil, errSilent
 		case <-f.link.changed:
 			return nil, nil, errLink
@@ -442,44 +442,6 @@ func (f *Forwarder) readerFailed(err error) error {
 	f.reader.stop()
 	f.reader = nil
 	return fmt.Errorf("read EVENTS: %w", err)
-}
-
-// await waits for the answer to a batch, or for a late one that makes it needless.
-func (f *Forwarder) await(ctx context.Context, b *batch, p *place) error {
-	timer := time.NewTimer(f.window.timeout)
-	defer timer.Stop()
-	for {
-		select {
-		case m := <-f.line.answers:
-			if f.line.name(m) != b.name {
-				if earlier, seq := f.isLate(m); earlier != nil && f.confirm(earlier, seq, p) {
-					f.remember(b)
-					return nil
-				}
-				continue
-			}
-			seq, err := stored(m)
-			if err != nil {
-				f.count(func(s *Stats) { s.Refusals++ })
-				return err
-			}
-			f.window.answered(time.Since(b.sent), b.full)
-			f.confirm(b, seq, p)
-			return nil
-		case <-timer.C:
-			f.window.silent()
-			f.remember(b)
-			f.count(func(s *Stats) { s.Refusals++ })
-			return errSilent
-		case <-f.link.changed:
-			f.remember(b)
-			return errLink
-		case err := <-f.reader.done:
-			return f.readerFailed(err)
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
 }
 
 // confirm takes what the hub has stored from the buffer; false: nothing of it is there.

@@ -94,7 +94,7 @@ func TestWindow(t *testing.T) {
 		t.Errorf("after slow batches: %+v", w)
 	}
 	for _, want := range []string{"12s", "24s", "48s", "1m36s", "2m0s", "2m0s"} {
-		if w.silent(); w.timeout.String() != want {
+		if w.silent(false); w.timeout.String() != want {
 			t.Errorf("timeout %s, want %s", w.timeout, want)
 		}
 	}

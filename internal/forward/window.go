@@ -7,6 +7,7 @@ import "time"
 type window struct {
 	events, bytes int
 	timeout       time.Duration
+	took          time.Duration // what the last answer took
 }
 
 const (
@@ -17,10 +18,14 @@ const (
 	maxTimeout          = 2 * time.Minute
 )
 
-func newWindow() window { return window{minEvents, minBytes, minTimeout} }
+func newWindow() window { return window{events: minEvents, bytes: minBytes, timeout: minTimeout} }
+
+// doubt is when a batch that is not answered is doubted: on a line that is known to be slow, later.
+func (w *window) doubt() time.Duration { return min(max(slow, 2*w.took), 4*slow) }
 
 // answered learns from a batch that took so long; full = there was more to send.
 func (w *window) answered(took time.Duration, full bool) {
+	w.took = took
 	switch {
 	case took > slow:
 		w.halve()
@@ -30,10 +35,14 @@ func (w *window) answered(took time.Duration, full bool) {
 	w.timeout = max(w.timeout/2, min(2*took, maxTimeout), minTimeout)
 }
 
-// silent learns from a batch that was not answered in time.
-func (w *window) silent() {
+// silent learns from a batch that was not answered in time; passed = the line had carried
+// it, so it is not the line that wants more time.
+func (w *window) silent(passed bool) {
 	w.halve()
-	w.timeout = min(2*w.timeout, maxTimeout)
+	w.took = 0
+	if !passed {
+		w.timeout = min(2*w.timeout, maxTimeout)
+	}
 }
 
 // again begins small, on a link that has just come up; the timeout stays, it was dear.

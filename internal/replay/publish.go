@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -67,8 +66,9 @@ type Publisher struct {
 
 	Limit time.Duration // for a stream's acknowledgement
 
-	mu      sync.Mutex
-	refused error // by the server
+	refused chan error         // by the server: one
+	asking  context.Context    // ends when the server refuses questions about streams
+	mayNot  context.CancelFunc // ends it
 }
 
 // inFlight is how many events may wait for a stream's acknowledgement.
@@ -80,15 +80,30 @@ const flushLimit = 30 * time.Second
 
 // NewPublisher publishes on nc, whose handler of errors it sets. run is the id of the replay.
 func NewPublisher(nc *nats.Conn, js jetstream.JetStream, to Subject, run string) *Publisher {
-	p := &Publisher{nc: nc, js: js, to: to, run: run, streams: map[string]string{}, Limit: flushLimit}
+	p := &Publisher{nc: nc, js: js, to: to, run: run, streams: map[string]string{}, refused: make(chan error, 1), Limit: flushLimit}
+	p.asking, p.mayNot = context.WithCancel(context.Background())
 	nc.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-		p.mu.Lock()
-		defer p.mu.Unlock()
 		if errors.Is(err, nats.ErrPermissionViolation) {
-			p.refused = err
+			p.violated(err)
 		}
 	})
 	return p
+}
+
+// violated takes what the server says that it did not let through.
+func (p *Publisher) violated(err error) {
+	_, rest, _ := strings.Cut(err.Error(), `Publish to "`)
+	subject, _, ok := strings.Cut(rest, `"`)
+	switch {
+	case !ok:
+	case strings.HasSuffix(subject, ".API.STREAM.NAMES"):
+		p.mayNot()
+	default:
+		select {
+		case p.refused <- fmt.Errorf("no right to publish on %s: %w", subject, nats.ErrPermissionViolation):
+		default: // one is enough
+		}
+	}
 }
 
 // Publish sends one event. An error may concern an earlier one.
@@ -125,12 +140,15 @@ func (p *Publisher) stream(ctx context.Context, subject string) (string, error) 
 	if known {
 		return name, nil
 	}
-	name, err := p.js.StreamNameBySubject(ctx, subject)
+	ask, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(p.asking, cancel)()
+	name, err := p.js.StreamNameBySubject(ask, subject)
 	switch {
 	case ctx.Err() != nil:
 		return "", context.Cause(ctx)
 	case errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount),
-		errors.Is(err, nats.ErrNoResponders), errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
+		errors.Is(err, nats.ErrNoResponders), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
 		name = "" // or no right to ask
 	case err != nil:
 		return "", fmt.Errorf("which stream has %s: %w", subject, err)
@@ -156,9 +174,12 @@ func (p *Publisher) flush(ctx context.Context) error {
 	if err := p.nc.FlushWithContext(ctx); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.refused
+	select {
+	case err := <-p.refused:
+		return err
+	default:
+		return nil
+	}
 }
 
 // settle waits for the oldest n acknowledgements.
@@ -169,6 +190,8 @@ func (p *Publisher) settle(ctx context.Context, n int) error {
 		select {
 		case <-f.Ok():
 			p.Stored++
+		case err := <-p.refused:
+			return err
 		case err := <-f.Err():
 			return fmt.Errorf("publish on %s: %w", f.Msg().Subject, err)
 		case <-limit.C:
@@ -183,6 +206,7 @@ func (p *Publisher) settle(ctx context.Context, n int) error {
 
 // Close waits until all that was published is where it goes.
 func (p *Publisher) Close(ctx context.Context) error {
+	defer p.mayNot()
 	if err := p.settle(ctx, len(p.waiting)); err != nil {
 		return err
 	}

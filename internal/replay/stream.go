@@ -22,6 +22,15 @@ type Stream struct {
 	JS       jetstream.JetStream
 	Name     string
 	Progress Progress // nil = nobody asks
+	Place    *Place   // where the reading goes on, and then where it is; nil = nobody asks
+}
+
+// Place is how far a reading of a stream has come, so that another one, after the end of a
+// connection, misses nothing and hands nothing out again.
+type Place struct {
+	Stream string // "" = nothing has been read
+	Seq    uint64 // of the message to read next
+	Index  int    // of its event to hand out next
 }
 
 // A stream stores an event after its receipt: EVENTS within seconds and by the same clock,
@@ -60,7 +69,14 @@ func (s Stream) Read(ctx context.Context, q Query, follow bool, f func(Record) e
 		return err
 	}
 	r := reader{Stream: s, window: w, f: f, ends: newEnds(s.Name, q), parser: parser{lines: q.takesLines()}}
-	from := streams.From{Seq: w.First, Subjects: subjects(s.Name, q)}
+	if at := r.Place; at == nil || at.Stream != s.Name {
+		r.Place = &Place{Stream: s.Name, Seq: w.First}
+		if at != nil {
+			*at = *r.Place
+			r.Place = at
+		}
+	}
+	from := streams.From{Seq: r.Place.Seq, Subjects: subjects(s.Name, q)}
 	if from.Ahead, err = s.ahead(ctx); err != nil {
 		return err
 	}
@@ -106,7 +122,23 @@ func (r *reader) message(m jetstream.Msg) error {
 	if seq > r.window.Last && r.passed(list) {
 		return streams.ErrEnough
 	}
-	return hand(list, Record{Edge: edgeOf(m.Subject()), Stream: r.Name, Seq: seq, Stored: streams.StoredAt(m)}, r.ends, r.f)
+	if err := hand(list, Record{Edge: edgeOf(m.Subject()), Stream: r.Name, Seq: seq, Stored: streams.StoredAt(m)}, r.ends, r.once); err != nil {
+		return err
+	}
+	r.Place.Seq, r.Place.Index = seq+1, 0
+	return nil
+}
+
+// once hands out what has not been.
+func (r *reader) once(one Record) error {
+	if one.Seq == r.Place.Seq && one.Index < r.Place.Index {
+		return nil
+	}
+	if err := r.f(one); err != nil {
+		return err
+	}
+	r.Place.Seq, r.Place.Index = one.Seq, one.Index+1
+	return nil
 }
 
 // parser reads messages one after the other.

@@ -135,7 +135,7 @@ const maxOther = 6
 // Event takes an event with its attributes (replay.Query.Attrs); one outside the window
 // is left out.
 func (c *Collector) Event(r replay.Record) {
-	at := r.Received()
+	at := r.At()
 	if !c.has(at) {
 		return
 	}
