@@ -4,19 +4,35 @@ import (
 	"context"
 	"fmt"
 
+	"vestnik/internal/health"
 	"vestnik/internal/keeper"
 	"vestnik/streams"
 )
 
-// keepAlone removes old events where no router does: at an edge whose terminal is routed
-// at the hub.
+// openAlone makes the keeper of an edge whose terminal is routed at the hub: no router is
+// there to keep.
+func (s *store) openAlone() {
+	if s.cfg.RoutedAtHub() {
+		s.alone = keeper.NewAlone(s.js, keeper.AloneOptions{KeepAge: s.cfg.Store.KeepAge, KeepBytes: s.cfg.Store.KeepBytes,
+			Forwarded: s.atHub, Log: s.log.With().Str("part", "keeper").Logger()})
+	}
+}
+
+// keepAlone removes old events where no router does.
 func (s *store) keepAlone(ctx context.Context) error {
-	if !s.cfg.RoutedAtHub() {
+	if s.alone == nil {
 		<-ctx.Done()
 		return nil
 	}
-	return keeper.NewAlone(s.js, keeper.AloneOptions{KeepAge: s.cfg.Store.KeepAge, KeepBytes: s.cfg.Store.KeepBytes,
-		Forwarded: s.atHub, Log: s.log.With().Str("part", "keeper").Logger()}).Run(ctx)
+	return s.alone.Run(ctx)
+}
+
+// aloneChecks: that nothing can be removed is told before EVENTS is full.
+func (s *store) aloneChecks() []health.Check {
+	if s.alone == nil {
+		return nil
+	}
+	return []health.Check{check("keeper", health.Told, func() (string, bool) { st := s.alone.Stats(); return st.Error, st.Error == "" })}
 }
 
 // atHub is the last message of EVENTS that the hub has, whole, by the forwarder's record;

@@ -83,7 +83,7 @@ func (s *store) health() health.Part {
 			}
 			return "are executed", true
 		}),
-	}, s.forwardChecks()...)}
+	}, append(s.forwardChecks(), s.aloneChecks()...)...)}
 }
 
 func (s *store) damageCheck() (string, bool) {

@@ -13,6 +13,7 @@ import (
 	"vestnik/internal/forward"
 	"vestnik/internal/guard"
 	"vestnik/internal/journal"
+	"vestnik/internal/keeper"
 )
 
 // store is one life of what stands behind the terminal port: it is closed and
@@ -27,6 +28,7 @@ type store struct {
 	guard   *guard.Guard
 	link    *nats.Conn // to the hub, nil = there is none
 	forward *forward.Forwarder
+	alone   *keeper.Alone      // nil = a router keeps
 	door    *control.Door      // of commands
 	stopped context.CancelFunc // of the journal
 	written chan error         // the journal has ended
@@ -77,6 +79,7 @@ func (e *edge) openStore(ctx context.Context, after *broker.Server) (_ *store, e
 	if after == nil {
 		e.server.Recall(s.lastSeen(ctx))
 	}
+	s.openAlone()
 	s.record()
 	return s, nil
 }
