@@ -74,6 +74,9 @@ func Held(group string) string    { return "rt.held." + token(group) }
 func Release(group string) string { return "rt.release." + token(group) }
 func Rebase(group string) string  { return "rt.rebase." + token(group) }
 
+// OfGroup matches all three of a group, and nothing else: Suppressed has more tokens.
+func OfGroup(group string) string { return "rt.*." + token(group) }
+
 // Suppressed records events that a rule never delivers.
 func Suppressed(sink, terminal string) string {
 	return "rt.done." + token(sink) + "." + Terminal(terminal)

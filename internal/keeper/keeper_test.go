@@ -209,7 +209,19 @@ func TestMark(t *testing.T) {
 
 // Released groups leave no records, held ones stay.
 func TestReleased(t *testing.T) {
+	for _, place := range []streams.Layout{{}, {Hub: true, Replicas: 1}} {
+		testReleased(t, place)
+	}
+}
+
+func testReleased(t *testing.T, place streams.Layout) {
+	t.Helper()
 	w := newWorld(t, 1<<20)
+	if place.Hub {
+		if _, err := w.js.CreateStream(t.Context(), streams.EvtConfig(streams.HubOptions{Replicas: 1, Route: true})); err != nil {
+			t.Fatal(err)
+		}
+	}
 	key := hold.Key("0123-uralsib-00000040")
 	for range 3 {
 		w.publish(streams.Held(string(key)), w.header(w.event()), []byte("<event/>"))
@@ -218,8 +230,8 @@ func TestReleased(t *testing.T) {
 	w.publish(streams.Held(string(key)), w.header(w.event()), []byte("<event/>"))
 	w.publish(streams.Held("other"), w.header(w.event()), []byte("<event/>"))
 	w.settled = []hold.Settled{{Group: key, Release: release}}
-	k := w.run(keeper.Options{})
-	w.rounds(k, 2)
+	k := w.run(keeper.Options{Place: place})
+	w.rounds(k, 3)
 	if got := w.list(streams.Route); len(got) != 2 || count(got, "rt.held") != 2 {
 		t.Errorf("left: %v", got)
 	}

@@ -172,7 +172,7 @@ func (s *session) released(ctx context.Context, last uint64) error {
 			continue // a later round
 		}
 		delete(s.settled, key)
-		for _, subject := range []string{streams.Held(string(key)), streams.Rebase(string(key)), streams.Release(string(key))} {
+		for _, subject := range s.groupSubjects(string(key)) {
 			n, err := purge(ctx, s.route, subject, release+1)
 			if err != nil {
 				return err
@@ -181,6 +181,16 @@ func (s *session) released(ctx context.Context, last uint64) error {
 		}
 	}
 	return nil
+}
+
+// groupSubjects are those of a released group, in the order in which they go. At a hub a
+// purge is one entry of the replicas' log, whole or not at all, and takes its time: of 10,000
+// terminals many groups go in a round.
+func (s *session) groupSubjects(key string) []string {
+	if s.opts.Place.Hub {
+		return []string{streams.OfGroup(key)}
+	}
+	return []string{streams.Held(key), streams.Rebase(key), streams.Release(key)}
 }
 
 // replaced removes what the rules were before those in force, and at a hub the positions
