@@ -267,19 +267,41 @@ func (f *Forwarder) askEnd(ctx context.Context, life string) (uint64, error) {
 	return endOfEvt(m)
 }
 
-// askAgain is how often a question is repeated: it is small.
-const askAgain = 3 * time.Second
+// A question is small and is repeated, soon at first: it may be lost, and a hub that has
+// come, or has chosen a leader, is to be found at once.
+const (
+	askFirst = 200 * time.Millisecond // then twice as long each time, ...
+	askMost  = 3 * time.Second        // ... up to this; then the silence is told, too
+	askLimit = 30 * time.Second
+)
 
 // ask waits for an answer; acked is what a late answer to a batch has confirmed meanwhile.
 func (f *Forwarder) ask(ctx context.Context, m *nats.Msg) (answer *nats.Msg, acked *found, err error) {
-	name, err := f.line.request(m)
-	if err != nil {
-		return nil, nil, err
+	var names []string // of the answers that are waited for
+	limit := time.Now().Add(askLimit)
+	for every := askFirst; time.Now().Before(limit); every = min(2*every, askMost) {
+		name, err := f.line.request(m)
+		if err != nil {
+			return nil, nil, err
+		}
+		names = append(names, name)
+		answer, late, err := f.hear(ctx, names, every)
+		if late != nil {
+			acked = late
+		}
+		if answer != nil || err != nil {
+			return answer, acked, err
+		}
+		if every == askMost {
+			f.failed(errSilent)
+		}
 	}
-	names := []string{name}
-	again := time.NewTicker(askAgain)
-	defer again.Stop()
-	timer := time.NewTimer(f.window.timeout)
+	return nil, nil, errSilent
+}
+
+// hear waits so long for one of these answers; none = nothing came.
+func (f *Forwarder) hear(ctx context.Context, names []string, most time.Duration) (answer *nats.Msg, acked *found, err error) {
+	timer := time.NewTimer(most)
 	defer timer.Stop()
 	for {
 		select {
@@ -290,19 +312,12 @@ func (f *Forwarder) ask(ctx context.Context, m *nats.Msg) (answer *nats.Msg, ack
 			if b, seq := f.isLate(m); b != nil {
 				acked = &found{b.end.pos, seq, b.end.id}
 			}
-		case <-again.C: // what was asked may be lost, and a hub that is there again be found at once
-			if name, err = f.line.request(m); err != nil {
-				return nil, nil, err
-			}
-			names = append(names, name)
-			f.failed(errSilent)
 		case <-timer.C:
-			f.window.silent()
-			return nil, nil, errSilent
+			return nil, acked, nil
 		case <-f.link.changed:
-			return nil, nil, errLink
+			return nil, acked, errLink
 		case <-ctx.Done():
-			return nil, nil, ctx.Err()
+			return nil, acked, ctx.Err()
 		}
 	}
 }
@@ -365,7 +380,8 @@ func (f *Forwarder) read(ctx context.Context, behind streams.Position) error {
 	}
 	lives := streams.Lives(events.CachedInfo().Config.Metadata)
 	if f.reader != nil && slices.Equal(lives, f.lives) {
-		if n, ok := f.buf.skip(behind, f.done); ok {
+		if n := f.buf.upTo(behind); n > 0 || behind == f.done { // what is read goes on there
+			f.buf.drop(n)
 			f.done = behind
 			f.count(func(s *Stats) { s.Events += uint64(n) }) // their confirmation did not come
 			return nil
@@ -485,10 +501,11 @@ func (f *Forwarder) await(ctx context.Context, b *batch, p *place) error {
 // confirm takes what the hub has stored from the buffer; false: nothing of it is there.
 func (f *Forwarder) confirm(b *batch, seq uint64, p *place) bool {
 	end := b.end
-	n, ok := f.buf.skip(end.pos, streams.Position{Index: -2})
-	if !ok {
+	n := f.buf.upTo(end.pos)
+	if n == 0 {
 		return false
 	}
+	f.buf.drop(n)
 	f.done, p.life, p.expect = end.pos, end.pos.Incarnation, seq
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -142,6 +143,22 @@ func (e *edge) record(n, together int) {
 		_, err := e.js.PublishMsg(context.Background(), m)
 		must(e.t, err)
 	}
+}
+
+// recordLarge stores one event of about so many bytes, which cannot be compressed.
+func (e *edge) recordLarge(size int) {
+	e.t.Helper()
+	var text strings.Builder
+	for text.Len() < size {
+		text.WriteString(rand.Text())
+	}
+	now := time.Now()
+	ev := &event.Event{ID: event.NewID(now), Terminal: atm, Signature: "URAL", Severity: "critical", Device: "CDM", Time: now.UTC(),
+		Raw: []byte("<event severity='critical' device='CDM' message='" + text.String() + "' agent='ProATM'/>")}
+	m := &nats.Msg{Subject: streams.In(atm, "URAL"), Header: nats.Header{}, Data: ev.Raw}
+	ev.SetHeader(event.Header(m.Header))
+	_, err := e.js.PublishMsg(context.Background(), m)
+	must(e.t, err)
 }
 
 // stored are the events of EVENTS with their positions.
