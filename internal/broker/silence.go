@@ -50,8 +50,11 @@ func patientRemote(r *server.RemoteLeafOpts) {
 }
 
 const (
-	silenceLook = 500 * time.Millisecond
-	slowest     = 500 // bytes a second: half of 8 kbit/s
+	silenceLook = 500 * time.Millisecond // at most: there are several in the time of a ping
+	slowest     = 500                    // bytes a second: half of 8 kbit/s
+	// The greatest event. (The time of a ping does not tell that nothing waits: it counts
+	// from the last ping, and the answer may be to an earlier one.)
+	mostWaits = 65536 * time.Second / slowest
 	// A ping's time is known to 1 µs if it is below 1 ms: of a few of the same length it
 	// cannot be said that they were not one.
 	coarse = time.Millisecond
@@ -80,10 +83,13 @@ func (s *silence) hear(l *server.LeafInfo, now time.Time, ping time.Duration) bo
 	if anew || l.RTT != s.rtt || l.InMsgs != s.in {
 		s.heard = now
 	}
-	if anew || s.clear.Before(now) || l.RTT != s.rtt && rtt < time.Second { // so quickly: nothing waits
+	if s.clear.Before(now) {
 		s.clear = now
 	}
 	s.clear = s.clear.Add(time.Duration(l.OutBytes-s.out) * time.Second / slowest)
+	if most := now.Add(mostWaits); s.clear.After(most) { // a quick line: how quick, nobody says
+		s.clear = most
+	}
 	if now.Sub(s.heard) <= ping {
 		s.due = s.clear
 	}
@@ -103,7 +109,7 @@ func (s *Server) watchLinks(ping time.Duration) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		tick := time.NewTicker(silenceLook)
+		tick := time.NewTicker(min(silenceLook, max(ping/4, time.Millisecond)))
 		defer tick.Stop()
 		known := map[uint64]*silence{}
 		for {

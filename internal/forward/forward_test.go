@@ -56,7 +56,7 @@ func (e *edge) start() {
 	text := fmt.Sprintf("listen: \"127.0.0.1:-1\"\njetstream { store_dir: %q, domain: %q }\n%s", filepath.Join(e.dir, "data"), "edge", e.leaf)
 	file := filepath.Join(e.dir, "nats.conf")
 	must(e.t, os.WriteFile(file, []byte(text), 0o600))
-	b, err := broker.Start(broker.Options{File: file, Log: zerolog.Nop()})
+	b, err := broker.Start(broker.Options{File: file, Log: logOf(e.t)})
 	must(e.t, err)
 	nc, err := b.Connect("edge")
 	must(e.t, err)

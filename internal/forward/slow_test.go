@@ -64,7 +64,7 @@ func (p *throttle) pass(c net.Conn, n int64) {
 		return
 	}
 	defer up.Close()
-	_ = c.(*net.TCPConn).SetReadBuffer(4 << 10) // what waits, waits at the sender
+	_ = c.(*net.TCPConn).SetReadBuffer(max(4<<10, min(p.rate, 64<<10))) // what waits, waits at the sender
 	p.mu.Lock()
 	p.conns = append(p.conns, c, up)
 	p.mu.Unlock()
@@ -142,7 +142,7 @@ func TestSlowLine(t *testing.T) {
 // is twenty times as quick.
 func TestLargeOnSlowLine(t *testing.T) {
 	t.Parallel()
-	rate, ping := 20_000, "ping_interval: \"250ms\"\n"
+	rate, ping := 20_000, "ping_interval: \"500ms\"\n"
 	if os.Getenv("VESTNIK_LONG") != "" {
 		rate, ping = 1000, ""
 	}
