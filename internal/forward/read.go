@@ -85,16 +85,18 @@ func (b *buffer) next(w window) (list []item, full bool) {
 	return b.items[:n:n], n < len(b.items)
 }
 
-// drop removes the first n.
-func (b *buffer) drop(n int) {
+// drop removes the first n, at least one, and returns the last of them.
+func (b *buffer) drop(n int) (end item) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	end = b.items[n-1]
 	for i := range n {
 		b.bytes -= b.items[i].size()
 		b.items[i] = item{}
 	}
 	b.items = b.items[n:]
 	wake(b.room)
+	return end
 }
 
 // upTo is how many items there are up to the one at p, it included; 0 = it is not here.
