@@ -58,8 +58,9 @@ type Forwarder struct {
 	buf    *buffer
 	done   streams.Position // the last event dropped from buf
 	reader *reading
-	late   []*batch // those whose answer has not come in time
-	last   *found   // the last event at the hub, as far as is known; nil = nothing is
+	late   []*batch  // those whose answer has not come in time
+	silent time.Time // since when it has been asked in vain, zero = it has answered
+	last   *found    // the last event at the hub, as far as is known; nil = nothing is
 
 	other     sight // another edge's life at the hub
 	toldOther *Other
@@ -143,6 +144,7 @@ func (f *Forwarder) session(ctx context.Context) error {
 	}
 	if f.link.fresh() {
 		f.window.again()
+		f.silent = time.Time{}
 	}
 	p, err := f.place(ctx)
 	if err != nil {
@@ -295,32 +297,52 @@ func (f *Forwarder) askEvent(ctx context.Context, subject string) (*found, error
 	return lastOfLife(answer)
 }
 
-// pace is how often a question is repeated: after first, then twice as long each time, up to
-// most, until limit is over.
-type pace struct{ first, most, limit time.Duration }
+// pace is how often a question is repeated: after this share of the time for which the hub
+// has been silent, but not before least, and not after most; and for how long.
+type pace struct {
+	share       time.Duration
+	least, most time.Duration
+	limit       time.Duration
+}
 
 var (
 	// quickly is for small questions with small answers: they may be lost, and a hub that
 	// has come, or has chosen a leader, is to be found at once.
-	quickly = pace{200 * time.Millisecond, 3 * time.Second, 30 * time.Second}
+	quickly = pace{6, 200 * time.Millisecond, 10 * time.Second, 30 * time.Second}
 	// patiently is for answers with an event, each of which the line has to carry.
-	patiently = pace{15 * time.Second, time.Minute, 3 * time.Minute}
+	patiently = pace{1, 15 * time.Second, time.Minute, 3 * time.Minute}
 )
+
+// pause is how long to wait after so long a silence.
+func (p pace) pause(silence time.Duration) time.Duration {
+	return min(max(silence/p.share, p.least), p.most)
+}
+
+// tellSilence is how long the hub may be silent before that is told.
+const tellSilence = 2 * time.Second
 
 // ask waits for an answer.
 func (f *Forwarder) ask(ctx context.Context, m *nats.Msg, p pace) (*nats.Msg, error) {
 	var names []string // of the answers that are waited for
-	limit := time.Now().Add(p.limit)
-	for every := p.first; time.Now().Before(limit); every = min(2*every, p.most) {
+	begun := time.Now()
+	if f.silent.IsZero() {
+		f.silent = begun
+	}
+	for time.Since(begun) < p.limit {
 		name, err := f.line.request(m)
 		if err != nil {
 			return nil, err
 		}
 		names = append(names, name)
-		if answer, err := f.hear(ctx, names, every); answer != nil || err != nil {
-			return answer, err
+		answer, err := f.hear(ctx, names, p.pause(time.Since(f.silent)))
+		if answer != nil {
+			f.silent = time.Time{}
+			return answer, nil
 		}
-		if every == p.most {
+		if err != nil {
+			return nil, err
+		}
+		if time.Since(f.silent) > tellSilence {
 			f.failed(errSilent)
 		}
 	}

@@ -280,9 +280,30 @@ func TestHubStops(t *testing.T) {
 	}
 	await(t, 30*time.Second, func() bool { return e.f.Stats().Error == errNoLink.Error() })
 	e.record(300, 10)
+	events := e.f.Stats().Events
 	for i := range 3 {
 		h.StartServer(i)
 	}
+	ready := answers(t, h)
+	await(t, 60*time.Second, func() bool { return e.f.Stats().Events > events })
+	took := time.Since(ready)
+	t.Logf("events flow %v after the hub's EVT answers", took)
+	if took > 10*time.Second { // the aim is 3 s, on a machine of its own
+		t.Errorf("events flow only %v after the hub's EVT answers", took)
+	}
 	h.Ready()
 	e.arrive(h)
+}
+
+// answers waits until the hub's EVT takes an event, of another terminal, and tells when.
+func answers(t *testing.T, h *hubtest.Hub) time.Time {
+	t.Helper()
+	js := h.JetStream()
+	await(t, 60*time.Second, func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer cancel()
+		_, err := js.Publish(ctx, streams.Evt("41", "0", "normal", "z"), nil, jetstream.WithRetryAttempts(0))
+		return err == nil
+	})
+	return time.Now()
 }
