@@ -64,9 +64,10 @@ type Forwarder struct {
 
 	other     sight // another edge's life at the hub
 	toldOther *Other
-	looked    time.Time // when others were looked for
-	every     time.Duration
-	begun     bool // it was told that events are forwarded
+	looked    time.Time     // when others were looked for
+	every     time.Duration // between two such looks
+	keepEvery time.Duration // between two writes of the record
+	begun     bool          // it was told that events are forwarded
 
 	writing sync.Mutex // of the record
 	mu      sync.Mutex
@@ -93,7 +94,7 @@ type Stats struct {
 
 // New makes a forwarder.
 func New(o Options) *Forwarder {
-	return &Forwarder{opts: o, window: newWindow(), every: lookOthers, link: &link{up: o.Links, changed: make(chan struct{}, 1)}}
+	return &Forwarder{opts: o, window: newWindow(), every: lookOthers, keepEvery: recordEvery, link: &link{up: o.Links, changed: make(chan struct{}, 1)}}
 }
 
 // Run forwards until ctx ends.

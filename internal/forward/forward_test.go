@@ -82,6 +82,7 @@ func (e *edge) forward() (stop func()) {
 	must(e.t, err)
 	e.f = New(Options{ATM: atm, Link: link, JS: e.js, Links: e.b.Links, Report: e.report, Log: logOf(e.t)})
 	e.f.opts.Other = func(o *Other) { e.mu.Lock(); defer e.mu.Unlock(); e.other = o }
+	e.f.keepEvery = 50 * time.Millisecond
 	if e.every > 0 {
 		e.f.every = e.every
 	}
@@ -239,12 +240,25 @@ func await(t testing.TB, most time.Duration, ok func() bool) {
 	}
 }
 
-// SPEC 10: the hub gathers every event, each once and in the terminal's order: single and
-// packed, of before the link was up and of after, across a restart of the edge.
-func TestForward(t *testing.T) {
+// What needs a hub of three servers has one, in turn, with an empty EVT.
+func TestThreeServers(t *testing.T) {
 	t.Parallel()
 	h := hubtest.Start(t, 3, atm)
 	h.MakeEvt(streams.HubOptions{})
+	for _, c := range []struct {
+		name string
+		run  func(*testing.T, *hubtest.Hub)
+	}{{"forward", testForward}, {"probe", testProbe}, {"kills", testKills}, {"hub stops", testHubStops}} {
+		t.Run(c.name, func(t *testing.T) {
+			must(t, evt(t, h.JetStream()).Purge(t.Context()))
+			c.run(t, h)
+		})
+	}
+}
+
+// SPEC 10: the hub gathers every event, each once and in the terminal's order: single and
+// packed, of before the link was up and of after, across a restart of the edge.
+func testForward(t *testing.T, h *hubtest.Hub) {
 	e := newEdge(t, h.LeafBlock(atm))
 	e.record(3, 1)
 	e.record(2500, 700)
@@ -258,13 +272,10 @@ func TestForward(t *testing.T) {
 
 // A server of the hub stops, each in turn in the long form, and all its servers: what was stored meanwhile arrives, in order,
 // each once.
-func TestHubStops(t *testing.T) {
-	t.Parallel()
-	h := hubtest.Start(t, 3, atm)
-	h.MakeEvt(streams.HubOptions{})
+func testHubStops(t *testing.T, h *hubtest.Hub) {
 	e := newEdge(t, h.LeafBlock(atm))
 	e.record(1500, 50)
-	servers := 0 // TestKills stops them one by one, too
+	servers := 0 // testKills stops them one by one, too
 	if os.Getenv("VESTNIK_LONG") != "" {
 		servers = 3
 	}
