@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats-server/v2/conf"
@@ -97,14 +96,10 @@ func guardLeafs(opts *server.Options, after *Server) {
 	if len(opts.LeafNode.Remotes) > 0 {
 		opts.ServerName = linkedName(opts.ServerName, after)
 		opts.JetStreamDomain = cmp.Or(opts.JetStreamDomain, "edge-"+opts.ServerName[len(opts.ServerName)-nameTail:])
-		if opts.PingInterval == 0 {
-			opts.PingInterval = linkPing // the server's own 2 minutes leave a dead link up for 6
-		}
+		patientLinks(opts)
 	}
 	for _, r := range opts.LeafNode.Remotes {
-		if r.FirstInfoTimeout == 0 {
-			r.FirstInfoTimeout = firstInfo
-		}
+		patientRemote(r)
 		// A hub in the store's own account would reach its JetStream by this name.
 		own := "$JS." + opts.JetStreamDomain + ".API.>"
 		r.DenyImports = append(r.DenyImports, append(alsoDenied, own)...)
@@ -114,15 +109,6 @@ func guardLeafs(opts *server.Options, after *Server) {
 
 // nameTail is how many characters make a linked server's name its own.
 const nameTail = 8
-
-// linkPing is how often an edge looks whether its link is alive, where nats.conf does not
-// say: with the server's ping_max of 2 a dead one is cut after 15 s. What is on its way to
-// the hub must not take longer (package forward begins with 8 KiB).
-const linkPing = 5 * time.Second
-
-// firstInfo is how long the hub's first words may take, about a kilobyte: the server's own
-// second is too short for a line of 8 kbit/s.
-const firstInfo = 10 * time.Second
 
 // linkedName makes a server's name unlike that of every other edge, also of one with a
 // copy of this disk: of two leaf nodes with one name a hub keeps the one that connects

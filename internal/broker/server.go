@@ -29,6 +29,7 @@ type Server struct {
 	login   []nats.Option // of connections inside the process
 	link    []nats.Option // of those in the account of the links to a hub
 	stop    func()        // of the look for changed certificates
+	unwatch func()        // of the look for silent links
 	log     zerolog.Logger
 	lock    *flock.Flock
 	said    *logger
@@ -101,6 +102,7 @@ func Start(o Options) (*Server, error) {
 	if addr, ok := s.Addr().(*net.TCPAddr); ok {
 		b.port = addr.Port
 	}
+	b.unwatch = b.watchLinks(opts.PingInterval)
 	if o.After != nil {
 		if err := b.Unrecovered(); err != nil {
 			b.Close()
@@ -188,6 +190,7 @@ func run(opts *server.Options, said *logger) (*server.Server, error) {
 
 // Close stops the server, its store whole on the disk, and frees the lock.
 func (s *Server) Close() {
+	s.unwatch()
 	s.s.Shutdown()
 	s.s.WaitForShutdown()
 	s.stop()

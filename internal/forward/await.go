@@ -19,6 +19,9 @@ type doubt struct {
 	settled bool // the line carries, and the hub is there
 }
 
+// askAgain is how often a question is repeated: it is small.
+const askAgain = 2 * time.Second
+
 // grace is what the hub has to store a batch that has passed the line.
 const grace = 1500 * time.Millisecond
 

@@ -58,13 +58,16 @@ type Forwarder struct {
 	buf    *buffer
 	done   streams.Position // the last event dropped from buf
 	reader *reading
-	late   []*batch // those whose answer has not come in time
+	late   []*batch  // those whose answer has not come in time
+	silent time.Time // since when it has been asked in vain, zero = it has answered
+	last   *found    // the last event at the hub, as far as is known; nil = nothing is
 
 	other     sight // another edge's life at the hub
 	toldOther *Other
-	looked    time.Time // when others were looked for
-	every     time.Duration
-	begun     bool // it was told that events are forwarded
+	looked    time.Time     // when others were looked for
+	every     time.Duration // between two such looks
+	keepEvery time.Duration // between two writes of the record
+	begun     bool          // it was told that events are forwarded
 
 	writing sync.Mutex // of the record
 	mu      sync.Mutex
@@ -91,7 +94,7 @@ type Stats struct {
 
 // New makes a forwarder.
 func New(o Options) *Forwarder {
-	return &Forwarder{opts: o, window: newWindow(), every: lookOthers, link: &link{up: o.Links, changed: make(chan struct{}, 1)}}
+	return &Forwarder{opts: o, window: newWindow(), every: lookOthers, keepEvery: recordEvery, link: &link{up: o.Links, changed: make(chan struct{}, 1)}}
 }
 
 // Run forwards until ctx ends.
@@ -129,6 +132,7 @@ var (
 	errNoLink = errors.New("no link to the hub")
 	errLink   = errors.New("the link to the hub has changed")
 	errLook   = errors.New("it is time to look what the hub has")
+	errBehind = errors.New("a server of the hub lags behind the others")
 )
 
 // session asks where the hub is, and goes on from there until something is wrong.
@@ -141,12 +145,13 @@ func (f *Forwarder) session(ctx context.Context) error {
 	}
 	if f.link.fresh() {
 		f.window.again()
+		f.silent = time.Time{}
 	}
 	p, err := f.place(ctx)
 	if err != nil {
 		return err
 	}
-	if err := f.read(ctx, p.behind); err != nil {
+	if err := f.read(ctx, p); err != nil {
 		return err
 	}
 	return f.pump(ctx, &p)
@@ -237,72 +242,134 @@ func ownAt(ctx context.Context, events jetstream.Stream, hub *found) (own, error
 	return same, nil
 }
 
-// askLife asks for the last event of a life at the hub, nil = none.
+// askLife asks for the last event of a life at the hub, nil = none. The event itself may be
+// 64 KiB, which a line of 8 kbit/s brings in a minute: it is asked for only where its
+// sequence is not that of the event that is known to be the last.
 func (f *Forwarder) askLife(ctx context.Context, life string) (*found, error) {
-	m, acked, err := f.ask(ctx, nats.NewMsg(streams.EvtLast(f.opts.ATM, life)))
-	if err != nil {
+	seq, err := f.askSeq(ctx, life, streams.EvtLife(f.opts.ATM, life))
+	if err != nil || seq == 0 {
 		return nil, err
 	}
-	last, err := lastOfLife(m)
-	if err != nil {
-		return nil, err
+	if f.last != nil && f.last.pos.Incarnation == life && f.last.seq == seq {
+		return f.last, nil
 	}
-	if last != nil && last.pos.Incarnation != life {
+	last, err := f.askEvent(ctx, streams.EvtLast(f.opts.ATM, life))
+	switch {
+	case err != nil:
+		return nil, err
+	case last == nil || last.seq < seq:
+		return nil, errBehind
+	case last.pos.Incarnation != life:
 		return nil, fmt.Errorf("the hub answers %s for life %s", last.pos, life)
 	}
-	if acked != nil && acked.pos.Incarnation == life && (last == nil || acked.seq > last.seq) {
-		return acked, nil // a server that lags behind has answered
-	}
+	f.last = last
 	return last, nil
 }
 
-// askEnd asks for EVT's last sequence, by a message that cannot be stored.
+// askSeq asks for the sequence of the last event of these subjects, 0 = there is none: by a
+// message in a life that is not stored, for its guard is impossible. EVT's leader answers.
+func (f *Forwarder) askSeq(ctx context.Context, life, subjects string) (uint64, error) {
+	probe := nats.NewMsg(streams.Evt(f.opts.ATM, "0", "other", life))
+	probe.Header[lastSubject], probe.Header[lastOf] = []string{fmt.Sprint(uint64(impossible))}, []string{subjects}
+	return f.probe(ctx, probe)
+}
+
+// askEnd asks for EVT's last sequence, likewise.
 func (f *Forwarder) askEnd(ctx context.Context, life string) (uint64, error) {
 	probe := nats.NewMsg(streams.Evt(f.opts.ATM, "0", "other", life))
 	probe.Header[lastSequence] = []string{fmt.Sprint(uint64(impossible))}
-	m, _, err := f.ask(ctx, probe)
+	return f.probe(ctx, probe)
+}
+
+func (f *Forwarder) probe(ctx context.Context, m *nats.Msg) (uint64, error) {
+	answer, err := f.ask(ctx, m, quickly)
 	if err != nil {
 		return 0, err
 	}
-	return endOfEvt(m)
+	return endOfEvt(answer)
 }
 
-// askAgain is how often a question is repeated: it is small.
-const askAgain = 2 * time.Second
-
-// ask waits for an answer; acked is what a late answer to a batch has confirmed meanwhile.
-func (f *Forwarder) ask(ctx context.Context, m *nats.Msg) (answer *nats.Msg, acked *found, err error) {
-	name, err := f.line.request(m)
+// askEvent asks for an event itself, nil = there is none.
+func (f *Forwarder) askEvent(ctx context.Context, subject string) (*found, error) {
+	answer, err := f.ask(ctx, nats.NewMsg(subject), patiently)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	names := []string{name}
-	again := time.NewTicker(askAgain)
-	defer again.Stop()
-	timer := time.NewTimer(f.window.timeout)
+	return lastOfLife(answer)
+}
+
+// pace is how often a question is repeated: after this share of the time for which the hub
+// has been silent, but not before least, and not after most; and for how long.
+type pace struct {
+	share       time.Duration
+	least, most time.Duration
+	limit       time.Duration
+}
+
+var (
+	// quickly is for small questions with small answers: they may be lost, and a hub that
+	// has come, or has chosen a leader, is to be found at once.
+	quickly = pace{6, 200 * time.Millisecond, 10 * time.Second, 30 * time.Second}
+	// patiently is for answers with an event, each of which the line has to carry.
+	patiently = pace{1, 15 * time.Second, time.Minute, 3 * time.Minute}
+)
+
+// pause is how long to wait after so long a silence.
+func (p pace) pause(silence time.Duration) time.Duration {
+	return min(max(silence/p.share, p.least), p.most)
+}
+
+// tellSilence is how long the hub may be silent before that is told.
+const tellSilence = 2 * time.Second
+
+// ask waits for an answer.
+func (f *Forwarder) ask(ctx context.Context, m *nats.Msg, p pace) (*nats.Msg, error) {
+	var names []string // of the answers that are waited for
+	begun := time.Now()
+	if f.silent.IsZero() {
+		f.silent = begun
+	}
+	for time.Since(begun) < p.limit {
+		name, err := f.line.request(m)
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, name)
+		answer, err := f.hear(ctx, names, p.pause(time.Since(f.silent)))
+		if answer != nil {
+			f.silent = time.Time{}
+			return answer, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if time.Since(f.silent) > tellSilence {
+			f.failed(errSilent)
+		}
+	}
+	return nil, errSilent
+}
+
+// hear waits so long for one of these answers, nil = none came. A late answer to a batch
+// tells of the last event, too.
+func (f *Forwarder) hear(ctx context.Context, names []string, most time.Duration) (*nats.Msg, error) {
+	timer := time.NewTimer(most)
 	defer timer.Stop()
 	for {
 		select {
 		case m := <-f.line.answers:
 			if slices.Contains(names, f.line.name(m)) {
-				return m, acked, nil
+				return m, nil
 			}
 			if b, seq := f.isLate(m); b != nil {
-				acked = &found{b.end.pos, seq, b.end.id}
+				f.last = &found{b.end.pos, seq, b.end.id}
 			}
-		case <-again.C: // what was asked may be lost, and a hub that is there again be found at once
-			if name, err = f.line.request(m); err != nil {
-				return nil, nil, err
-			}
-			names = append(names, name)
-			f.failed(errSilent)
 		case <-timer.C:
-			f.window.silent(false)
-			return nil, nil, errSilent
+			return nil, nil
 		case <-f.link.changed:
-			return nil, nil, errLink
+			return nil, errLink
 		case <-ctx.Done():
-			return nil, nil, ctx.Err()
+			return nil, ctx.Err()
 		}
 	}
 }
@@ -357,17 +424,20 @@ type reading struct {
 	done chan error
 }
 
-// read has the buffer begin behind a position.
-func (f *Forwarder) read(ctx context.Context, behind streams.Position) error {
+// read has the buffer begin at a place.
+func (f *Forwarder) read(ctx context.Context, p place) error {
+	behind := p.behind
 	events, err := f.opts.JS.Stream(ctx, streams.Events)
 	if err != nil {
 		return fmt.Errorf("look up EVENTS: %w", err)
 	}
 	lives := streams.Lives(events.CachedInfo().Config.Metadata)
 	if f.reader != nil && slices.Equal(lives, f.lives) {
-		if n, ok := f.buf.skip(behind, f.done); ok {
+		if n := f.buf.upTo(behind); n > 0 || behind == f.done { // what is read goes on there
+			if n > 0 { // their confirmation did not come
+				f.forwarded(n, p.expect)
+			}
 			f.done = behind
-			f.count(func(s *Stats) { s.Events += uint64(n) }) // their confirmation did not come
 			return nil
 		}
 	}
@@ -446,12 +516,21 @@ func (f *Forwarder) readerFailed(err error) error {
 
 // confirm takes what the hub has stored from the buffer; false: nothing of it is there.
 func (f *Forwarder) confirm(b *batch, seq uint64, p *place) bool {
-	end := b.end
-	n, ok := f.buf.skip(end.pos, streams.Position{Index: -2})
-	if !ok {
+	n := f.buf.upTo(b.end.pos)
+	if n == 0 {
 		return false
 	}
-	f.done, p.life, p.expect = end.pos, end.pos.Incarnation, seq
+	f.last = &found{b.end.pos, seq, b.end.id}
+	p.life, p.expect = b.end.pos.Incarnation, seq
+	f.forwarded(n, seq)
+	f.count(func(s *Stats) { s.Batches++ })
+	return true
+}
+
+// forwarded drops the first n events of the buffer: the hub has them, the last as seq.
+func (f *Forwarder) forwarded(n int, seq uint64) {
+	end := f.buf.drop(n)
+	f.done = end.pos
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.record.Position, f.record.Hub, f.record.ID, f.dirty = end.pos.String(), seq, end.id, true
@@ -461,8 +540,6 @@ func (f *Forwarder) confirm(b *batch, seq uint64, p *place) bool {
 	}
 	s.Position, s.At, s.Hub, s.Last, s.Error = end.pos, f.record.Position, seq, time.Now(), ""
 	s.Events += uint64(n)
-	s.Batches++
-	return true
 }
 
 // Stats may be called at any time.
@@ -489,7 +566,7 @@ func (f *Forwarder) failed(err error) {
 	defer f.mu.Unlock()
 	text := err.Error()
 	var r *refusal
-	if errors.As(err, &r) && r.Code == wrongLast { // an answer came late: no fault
+	if errors.As(err, &r) && (r.Code == wrongLast || r.Code == inProcess) { // an answer came late: no fault
 		f.opts.Log.Debug().Err(err).Msg("a batch was refused, the hub is asked what it has")
 		return
 	}

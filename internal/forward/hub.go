@@ -39,7 +39,10 @@ func (r *refusal) Error() string {
 	return fmt.Sprintf("refused by the hub: %s (%d)", r.Description, r.Code)
 }
 
-const wrongLast = 10071 // wrong last sequence: N
+const (
+	wrongLast = 10071 // wrong last sequence: N
+	inProcess = 10164 // wrong last sequence: another message with this guard is being stored
+)
 
 // stored reads the answer to a batch: the sequence of its last event in EVT.
 func stored(m *nats.Msg) (uint64, error) {
@@ -90,10 +93,14 @@ const impossible = 1 << 62
 
 var endOf = regexp.MustCompile(`wrong last sequence: (\d+)`)
 
-// endOfEvt reads the refusal of the probe: EVT's last sequence.
+// endOfEvt reads the refusal of a probe: the last sequence of EVT, or of the subjects of its
+// guard.
 func endOfEvt(m *nats.Msg) (uint64, error) {
 	_, err := stored(m)
 	var r *refusal
+	if errors.Is(err, errNoResponders) {
+		return 0, err
+	}
 	if !errors.As(err, &r) || r.Code != wrongLast {
 		return 0, fmt.Errorf("look for the end of EVT: %w", cmpErr(err))
 	}

@@ -91,39 +91,55 @@ func TestNewEvt(t *testing.T) {
 	e.arrive(h)
 }
 
-// The probe for EVT's end is refused with its last sequence, also by three servers and, in
-// the long form, after their leader has gone; nothing is stored.
+// A probe is refused with EVT's last sequence, or with that of the subjects of its guard, by one
+// server, by three and, in the long form, after their leader has gone; nothing is stored.
 func TestProbe(t *testing.T) {
 	t.Parallel()
-	for _, n := range []int{1, 3} {
-		h := hubtest.Start(t, n, atm)
-		h.MakeEvt(streams.HubOptions{})
-		js := h.JetStream()
-		probe := func() (uint64, error) {
-			m := nats.NewMsg(streams.Evt(atm, "0", "other", "a"))
-			m.Header[lastSequence] = []string{"4611686018427387904"}
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-			defer cancel()
-			answer, err := js.Conn().RequestMsgWithContext(ctx, m)
-			if err != nil {
-				return 0, err
-			}
-			return endOfEvt(answer)
+	h := hubtest.Start(t, 1, atm)
+	h.MakeEvt(streams.HubOptions{})
+	testProbe(t, h)
+}
+
+func testProbe(t *testing.T, h *hubtest.Hub) {
+	js := h.JetStream()
+	probe := func(guard, subjects string) (uint64, error) {
+		m := nats.NewMsg(streams.Evt(atm, "0", "other", "a"))
+		m.Header[guard] = []string{"4611686018427387904"}
+		if subjects != "" {
+			m.Header[lastOf] = []string{subjects}
 		}
-		for want := range uint64(4) {
-			if got, err := probe(); err != nil || got != want {
-				t.Errorf("%d servers: end %d, %v; want %d", n, got, err, want)
-			}
-			_, err := js.Publish(t.Context(), streams.Evt("41", "0", "normal", "z"), nil)
-			must(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		answer, err := js.Conn().RequestMsgWithContext(ctx, m)
+		if err != nil {
+			return 0, err
 		}
-		if n == 1 || os.Getenv("VESTNIK_LONG") == "" { // an election takes its time
-			continue
-		}
-		leader := evt(t, js).CachedInfo().Cluster.Leader
-		h.Stop(int(leader[len(leader)-1] - '0'))
-		await(t, 30*time.Second, func() bool { got, err := probe(); return err == nil && got == 4 })
+		return endOfEvt(answer)
 	}
+	begin := evt(t, js).CachedInfo().State.LastSeq
+	last := map[string]uint64{}
+	for i := range uint64(4) {
+		if got, err := probe(lastSequence, ""); err != nil || got != begin+i {
+			t.Errorf("%d servers: end %d, %v; want %d", len(h.Servers), got, err, begin+i)
+		}
+		for _, life := range []string{"y", "z"} {
+			if got, err := probe(lastSubject, streams.EvtLife("41", life)); err != nil || got != last[life] {
+				t.Errorf("%d servers: last of life %s %d, %v; want %d", len(h.Servers), life, got, err, last[life])
+			}
+		}
+		life := string(rune('y' + i%2))
+		_, err := js.Publish(t.Context(), streams.Evt("41", "0", "normal", life), nil)
+		must(t, err)
+		last[life] = begin + i + 1
+	}
+	if len(h.Servers) == 1 || os.Getenv("VESTNIK_LONG") == "" { // an election takes its time
+		return
+	}
+	leader := evt(t, js).CachedInfo().Cluster.Leader
+	i := int(leader[len(leader)-1] - '0')
+	h.Stop(i)
+	await(t, 30*time.Second, func() bool { got, err := probe(lastSequence, ""); return err == nil && got == begin+4 })
+	h.StartServer(i)
 }
 
 // What was removed before it was forwarded is reported once, also across a restart.

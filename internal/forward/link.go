@@ -68,6 +68,7 @@ type backoff struct{ n int }
 const (
 	firstPause = 50 * time.Millisecond
 	maxPause   = 30 * time.Second
+	nobody     = time.Second // at most, where the edge's own server answers that nobody listens
 )
 
 // next is the pause after a fault: none for the first that a question answers, then growing.
@@ -81,5 +82,8 @@ func (b *backoff) next(err error) time.Duration {
 		return 0
 	}
 	d := min(firstPause<<min(b.n-1, 16), maxPause)
+	if errors.Is(err, errNoResponders) { // that costs the line nothing
+		d = min(d, nobody)
+	}
 	return d/2 + rand.N(d/2) //nolint:gosec // no secret
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"vestnik/internal/event"
 	"vestnik/streams"
 )
@@ -57,24 +55,33 @@ func (o *sight) over(now time.Time) bool { return !o.active(now) && now.Sub(o.se
 func (f *Forwarder) others(ctx context.Context, s situation) error {
 	now := time.Now()
 	f.looked = now
-	subject := streams.EvtLastAny(f.opts.ATM)
+	life, known := s.lives[len(s.lives)-1].ID, uint64(0)
+	subjects, ask := streams.EvtTerminal(f.opts.ATM), streams.EvtLastAny(f.opts.ATM)
+	if s.hub != nil {
+		known = s.hub.seq
+	}
 	if f.other.life != "" { // our own events may come after its last
-		subject = streams.EvtLast(f.opts.ATM, f.other.life)
+		known = f.other.seq
+		subjects, ask = streams.EvtLife(f.opts.ATM, f.other.life), streams.EvtLast(f.opts.ATM, f.other.life)
 	}
-	m, _, err := f.ask(ctx, nats.NewMsg(subject))
+	seq, err := f.askSeq(ctx, life, subjects)
 	if err != nil {
 		return err
 	}
-	last, err := lastOfLife(m)
-	if err != nil {
-		return err
+	var last *found
+	if seq != 0 && seq != known {
+		if last, err = f.askEvent(ctx, ask); err != nil {
+			return err
+		}
 	}
 	switch {
-	case last == nil: // it has expired
+	case seq == 0: // it has expired
 		f.other = sight{}
-	case last.pos.Incarnation == s.lives[len(s.lives)-1].ID || last.pos.Incarnation == s.record.At().Incarnation: // ours
+	case last == nil || last.pos.Incarnation == life || last.pos.Incarnation == s.record.At().Incarnation: // nothing new, or ours
 	default:
 		f.other.see(*last, now)
+	}
+	if f.other.life != "" {
 		if err := f.judge(ctx, s, now); err != nil {
 			return err
 		}

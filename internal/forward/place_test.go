@@ -136,3 +136,19 @@ func TestSight(t *testing.T) {
 		}
 	}
 }
+
+// The hub is asked often at first, and ever more seldom; one that has been started anew within
+// 18 s is found within 3.
+func TestPace(t *testing.T) {
+	t.Parallel()
+	for silence, want := range map[time.Duration]time.Duration{0: 200 * time.Millisecond, 3 * time.Second: 500 * time.Millisecond, 18 * time.Second: 3 * time.Second, time.Hour: 10 * time.Second} {
+		if got := quickly.pause(silence); got != want {
+			t.Errorf("after %v: %v, want %v", silence, got, want)
+		}
+	}
+	for silence, want := range map[time.Duration]time.Duration{0: 15 * time.Second, 45 * time.Second: 45 * time.Second, time.Hour: time.Minute} {
+		if got := patiently.pause(silence); got != want {
+			t.Errorf("for an event, after %v: %v, want %v", silence, got, want)
+		}
+	}
+}

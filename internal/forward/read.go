@@ -2,6 +2,7 @@ package forward
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/nats-io/nats.go"
@@ -84,31 +85,25 @@ func (b *buffer) next(w window) (list []item, full bool) {
 	return b.items[:n:n], n < len(b.items)
 }
 
-// drop removes the first n.
-func (b *buffer) drop(n int) {
+// drop removes the first n, at least one, and returns the last of them.
+func (b *buffer) drop(n int) (end item) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	end = b.items[n-1]
 	for i := range n {
 		b.bytes -= b.items[i].size()
 		b.items[i] = item{}
 	}
 	b.items = b.items[n:]
 	wake(b.room)
+	return end
 }
 
-// skip removes what is at or before p, n items, and tells whether the next item follows p:
-// then it need not be read anew. done is the last item that was removed before.
-func (b *buffer) skip(p, done streams.Position) (n int, ok bool) {
+// upTo is how many items there are up to the one at p, it included; 0 = it is not here.
+func (b *buffer) upTo(p streams.Position) int {
 	b.mu.Lock()
-	items := b.items
-	b.mu.Unlock()
-	for i := range items {
-		if items[i].pos == p {
-			b.drop(i + 1)
-			return i + 1, true
-		}
-	}
-	return 0, p == done
+	defer b.mu.Unlock()
+	return 1 + slices.IndexFunc(b.items, func(i item) bool { return i.pos == p })
 }
 
 func wake(c chan struct{}) {

@@ -59,7 +59,7 @@ func first(ctx context.Context, js jetstream.JetStream) (r streams.Forwarded, er
 
 // keep writes the record when it has changed, and at the end.
 func (f *Forwarder) keep(ctx context.Context) {
-	tick := time.NewTicker(recordEvery)
+	tick := time.NewTicker(f.keepEvery)
 	defer tick.Stop()
 	for {
 		select {

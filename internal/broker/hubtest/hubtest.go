@@ -80,6 +80,7 @@ listen: "127.0.0.1:%d"
 leafnodes { listen: "127.0.0.1:%d" }
 jetstream { store_dir: %q, domain: hub, sync_interval: always, limits { batch { max_inflight_per_stream: 2000, max_inflight_total: 4000, timeout: "60s" } } }
 ping_interval: "5s"
+ping_max: 30
 `
 
 // accounts is the accounts block of deploy/hub, in plain form.
