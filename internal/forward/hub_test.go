@@ -62,6 +62,65 @@ func evt(t *testing.T, js jetstream.JetStream) jetstream.Stream {
 	return s
 }
 
+// While the hub refuses, the keeper may remove more and more: that is one gap that grows.
+func TestGapGrowsOnce(t *testing.T) {
+	t.Parallel()
+	_, e, js := with(t, 1)
+	e.record(10, 1)
+	e.recordedAll()
+	cfg := evt(t, js).CachedInfo().Config
+	info, err := evt(t, js).Info(t.Context())
+	must(t, err)
+	cfg.MaxMsgs, cfg.Discard = int64(info.State.Msgs), jetstream.DiscardNew // a full EVT
+	_, err = js.UpdateStream(t.Context(), cfg)
+	must(t, err)
+	e.record(20, 1)
+	events, err := e.js.Stream(t.Context(), streams.Events)
+	must(t, err)
+	for i := range 2 {
+		before := e.f.Stats().Refusals
+		must(t, events.Purge(t.Context(), jetstream.WithPurgeSequence(uint64(13+i))))
+		await(t, 60*time.Second, func() bool { return e.f.Stats().Refusals > before+1 })
+	}
+	cfg.MaxMsgs = -1
+	_, err = js.UpdateStream(t.Context(), cfg)
+	must(t, err)
+	e.awaitForwarded()
+	await(t, 20*time.Second, func() bool { return e.reports() > 0 })
+	e.halt() // all that is to be told has been
+	if n := e.reports(); n != 1 || !e.reported("11–13")() {
+		t.Errorf("%d critical events: %v", n, e.said)
+	}
+}
+
+// The number is changed while events wait, and changed back: each event is at the hub once,
+// under the number that was in force when it went.
+func TestRenumbered(t *testing.T) {
+	t.Parallel()
+	h := hubtest.Start(t, 1, atm, "41")
+	h.MakeEvt(streams.HubOptions{})
+	js := h.JetStream()
+	e := newEdge(t, h.LeafBlock(atm))
+	for i, number := range []string{atm, "00000041", atm} {
+		if i > 0 {
+			e.halt()
+			e.number, e.leaf = number, h.LeafBlock(number)
+			e.start()
+		}
+		e.record(20, 3)
+		e.recordedAll()
+		info, err := evt(t, js).Info(t.Context(), jetstream.WithSubjectFilter(streams.EvtTerminal(number)))
+		must(t, err)
+		n := uint64(0)
+		for _, k := range info.State.Subjects {
+			n += k
+		}
+		if want := uint64(20 * (i/2 + 1)); n != want || info.State.Msgs != uint64(20*(i+1)) {
+			t.Errorf("under %s: %d of %d events at the hub, want %d", number, n, info.State.Msgs, want)
+		}
+	}
+}
+
 // EVT has let go what it had of this edge: forwarding goes on behind the record, with no
 // event twice.
 func TestExpired(t *testing.T) {
