@@ -121,6 +121,30 @@ func TestRenumbered(t *testing.T) {
 	}
 }
 
+// A stranger with a terminal's credentials has opened as many batches as the hub allows: the
+// events of others still go, one at a time.
+func TestNoBatches(t *testing.T) {
+	t.Parallel()
+	h, e, _ := with(t, 1)
+	e.record(1, 1)
+	e.awaitForwarded()
+	nc := h.Connect(hubtest.Bank)
+	defer nc.Close()
+	for i := range 2000 {
+		m := nats.NewMsg(streams.Evt("41", "5", "critical", "x"))
+		m.Header[batchID], m.Header[batchSequence] = []string{nats.NewInbox()}, []string{"1"}
+		must(t, nc.PublishMsg(m))
+		if i%100 == 99 {
+			must(t, nc.Flush())
+		}
+	}
+	e.record(300, 3)
+	e.awaitForwarded()
+	if s := e.f.Stats(); s.Refusals == 0 || s.Refusals > 20 {
+		t.Errorf("%d refusals: batches were taken, or tried again and again", s.Refusals)
+	}
+}
+
 // EVT has let go what it had of this edge: forwarding goes on behind the record, with no
 // event twice.
 func TestExpired(t *testing.T) {
