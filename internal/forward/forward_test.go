@@ -266,6 +266,9 @@ func testForward(t *testing.T, h *hubtest.Hub) {
 	e.record(3, 1)
 	e.record(2500, 700)
 	e.arrive(h)
+	if n := e.f.Stats().Refusals; n != 0 {
+		t.Errorf("%d batches were refused: the guard was wrong", n)
+	}
 	e.record(50, 7)
 	e.halt()
 	e.start()

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"vestnik/internal/broker/hubtest"
+	"vestnik/internal/event"
 	"vestnik/streams"
 )
 
@@ -167,9 +168,15 @@ func TestNewEvt(t *testing.T) {
 	h, e, js := with(t, 1)
 	e.record(40, 7)
 	e.recordedAll()
+	before := e.f.Stats().Position
 	must(t, js.DeleteStream(t.Context(), streams.EvtStream))
 	e.record(3, 1)
 	await(t, 20*time.Second, func() bool { return e.f.Stats().Error == errSilent.Error() })
+	r, _, err := streams.ReadForwarded(t.Context(), e.js)
+	must(t, err)
+	if r.At() != before {
+		t.Errorf("on record is %s, which the hub has not confirmed; want %s", r.At(), before)
+	}
 	h.MakeEvt(streams.HubOptions{})
 	e.arrive(h)
 }
@@ -271,7 +278,15 @@ func TestClone(t *testing.T) {
 	e.start()
 	e.record(10, 3)
 	e.awaitForwarded()
-	e.halt() // two with one number may be there at once; but the order of the test must be known
+	e.halt()        // two with one number may be there at once; but the order of the test must be known
+	clone.leaf = "" // its record lags behind, to within a packed message
+	clone.start()
+	r, _, err := streams.ReadForwarded(t.Context(), clone.js)
+	must(t, err)
+	r.Position = streams.Position{Incarnation: clone.lives()[0].ID, Seq: 3, Index: 1}.String()
+	must(t, streams.PutForwarded(t.Context(), clone.js, r))
+	clone.halt()
+	clone.leaf = e.leaf
 	clone.start()
 	clone.record(12, 5)
 	await(t, 20*time.Second, clone.reported("копией этого диска"))
@@ -279,36 +294,24 @@ func TestClone(t *testing.T) {
 	if n := len(clone.lives()); n != 2 {
 		t.Errorf("%d lives", n)
 	}
-	before := len(e.storedOf(clone))
+	e.start()
 	e.record(5, 1)
 	e.awaitForwarded()
 	clone.record(5, 1)
 	clone.awaitForwarded()
 	got := atHub(t, js)
 	equal(t, only(got, e.lives()[0].ID), e.stored())
-	equal(t, only(got, clone.lives()[1].ID), clone.stored()[before:])
-	if len(got) != len(e.stored())+17 {
+	fork := clone.lives()[1]
+	if fork.Seq != 3 || fork.Index != 2 {
+		t.Errorf("the fork is not right behind the record: %+v", fork)
+	}
+	equal(t, only(got, fork.ID), clone.stored()[10:])
+	if len(got) != len(e.stored())+20+17 { // what is behind the record is there in both lives
 		t.Errorf("the hub has %d events", len(got))
 	}
 	if e.reports() != 0 || clone.reports() != 1 {
 		t.Errorf("reported: %q, %q", e.said, clone.said)
 	}
-}
-
-// storedOf are the events of e that the copy had when it was made: those of both.
-func (e *edge) storedOf(clone *edge) (both []string) {
-	have := map[string]bool{}
-	e.halt()
-	e.start()
-	for _, s := range e.stored() {
-		have[s] = true
-	}
-	for _, s := range clone.stored() {
-		if have[s] {
-			both = append(both, s)
-		}
-	}
-	return both
 }
 
 func only(list []string, life string) (some []string) {
@@ -318,6 +321,36 @@ func only(list []string, life string) (some []string) {
 		}
 	}
 	return some
+}
+
+// Somebody else sends under this life while this edge does: it begins another, with what it
+// has read already.
+func TestForkWhileForwarding(t *testing.T) {
+	t.Parallel()
+	_, e, js := with(t, 1)
+	e.record(5, 1)
+	e.awaitForwarded()
+	m := nats.NewMsg(streams.Evt(atm, "0", "normal", e.lives()[0].ID))
+	m.Header.Set(streams.HeaderPos, at(e.lives()[0].ID, 6, 0).String())
+	m.Header.Set("ce-id", event.NewID(time.Now()))
+	_, err := js.PublishMsg(t.Context(), m)
+	must(t, err)
+	before := len(e.stored())
+	e.recordedAll() // or the fork begins earlier
+	e.record(4, 2)
+	e.awaitForwarded()
+	lives := e.lives()
+	if len(lives) != 2 {
+		t.Fatalf("lives %v", lives)
+	}
+	s := evt(t, js)
+	for i, want := range e.stored()[before:] {
+		got, err := s.GetMsg(t.Context(), uint64(7+i)) // behind 5 of ours and 1 of the other's
+		must(t, err)
+		if pos := got.Header.Get(streams.HeaderPos); !strings.HasPrefix(want, pos+" ") || !strings.HasSuffix(got.Subject, "."+lives[1].ID) {
+			t.Errorf("%s at %s, want %s", got.Subject, pos, want)
+		}
+	}
 }
 
 // An older image of the disk comes back: the same.
@@ -389,7 +422,7 @@ func TestNoRights(t *testing.T) {
 func TestHubRestored(t *testing.T) {
 	t.Parallel()
 	h, e, js := with(t, 1)
-	e.record(30, 1)
+	e.record(30, 7) // what it lacks begins within a packed message
 	e.recordedAll()
 	e.halt()
 	s := evt(t, js)
@@ -424,6 +457,10 @@ func TestNumbersUsedAgain(t *testing.T) {
 	e.halt()
 	e.leaf = leaf
 	e.start()
+	e.awaitForwarded()
+	e.halt()
+	e.start()
+	e.record(2, 1)
 	e.awaitForwarded()
 	equal(t, atHub(t, js), append(old, e.stored()...))
 	if e.reports() != 0 {
