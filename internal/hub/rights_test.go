@@ -164,6 +164,64 @@ func TestTerminal(t *testing.T) {
 	})
 }
 
+// Credentials that are put back are taken up by a link that is up with wrong ones, without a
+// restart; what cannot be used cuts no link.
+func TestCredentialsPutBack(t *testing.T) {
+	t.Parallel()
+	h := hubtest.StartSecure(t, 1)
+	h.MakeEvt(streams.HubOptions{})
+	dir := h.Terminal("40")
+	file := filepath.Join(dir, hub.TerminalCreds)
+	own, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign, err := os.ReadFile(filepath.Join(h.Terminal("41"), hub.TerminalCreds))
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(text []byte) {
+		t.Helper()
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(foreign)
+	b, nc := edge(t, dir)
+	until(t, "linked with the credentials of 41", func() bool { return b.Links() == 1 && h.Servers[0].NumLeafNodes() == 1 })
+	if got := stores(nc, streams.Evt("40", "5", "critical", "a")); got == nil {
+		t.Fatal("an event of 40 is taken with the credentials of 41")
+	}
+	put(own)
+	linked(t, nc, "40")
+	links := func() string {
+		z, err := h.Servers[0].Leafz(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprint(z.NumLeafs, z.Leafs[0].ID)
+	}
+	before := links()
+	put(own[:len(own)/2])
+	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) { // three looks
+		if b.Links() != 1 {
+			t.Fatal("a file that is cut off ends the link")
+		}
+	}
+	if after := links(); after != before {
+		t.Errorf("links %s, then %s", before, after)
+	}
+	text := strings.Join(broker.LinkDoubts(filepath.Join(dir, "nats.conf"), "00000040", time.Now()), "\n")
+	if !strings.Contains(text, "credentials hub.creds hold no user's") {
+		t.Errorf("no doubt of a file that is cut off: %q", text)
+	}
+	put(own[:strings.Index(string(own), "-----BEGIN USER NKEY")])
+	text = strings.Join(broker.LinkDoubts(filepath.Join(dir, "nats.conf"), "00000040", time.Now()), "\n")
+	if !strings.Contains(text, "cut off") {
+		t.Errorf("no doubt of a file without a key: %q", text)
+	}
+}
+
 // bare is a connection to a stock server that is linked with a terminal's credentials and
 // denies nothing itself.
 func bare(t *testing.T, h *hubtest.Hub, dir string) *nats.Conn {
