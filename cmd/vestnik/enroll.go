@@ -170,8 +170,7 @@ func (e *enrolment) admit(cmd *cobra.Command, f *hub.Folder, token string) error
 	defer l.close()
 	ctx, cancel := context.WithTimeout(cmd.Context(), hubWait)
 	defer cancel()
-	c := jetstream.ConsumerConfig{Durable: e.sub.Name, Description: "Subscriber " + e.sub.Name + " (Vestnik)", AckPolicy: jetstream.AckExplicitPolicy,
-		DeliverPolicy: jetstream.DeliverNewPolicy, MaxAckPending: 10_000, FilterSubjects: e.sub.Filter()}
+	c := hub.Consumer(e.sub.Name, e.sub.Filter(), jetstream.DeliverNewPolicy)
 	if _, err := l.js.CreateOrUpdateConsumer(ctx, streams.EvtStream, c); err != nil {
 		return fmt.Errorf("make the consumer %s of %s: %w (vestnik hub apply makes the stream)", e.sub.Name, streams.EvtStream, err)
 	}

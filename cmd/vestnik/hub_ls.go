@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,8 +19,9 @@ const soon = 30 * day
 // enrolled is a line of vestnik hub ls.
 type enrolled struct {
 	hub.Credential
-	State string     `json:"state"` // good, soon (expires within 30 days), expired, revoked, replaced
-	Links []hub.Link `json:"links"`
+	NoConsumer bool       // enrolled with one that is not there
+	State      string     `json:"state"` // good, soon (expires within 30 days), expired, revoked, replaced
+	Links      []hub.Link `json:"links"`
 }
 
 // MarshalJSON leaves a time of revocation out that there is not.
@@ -41,9 +43,10 @@ func (e enrolled) MarshalJSON() ([]byte, error) {
 		Revoked    *time.Time `json:"revoked,omitempty"`
 		Subjects   []string   `json:"subjects,omitempty"`
 		Durable    bool       `json:"durable,omitempty"`
+		NoConsumer bool       `json:"no_consumer,omitempty"`
 		State      string     `json:"state"`
 		Links      []hub.Link `json:"links"`
-	}{e.Terminal, e.Subscriber, e.Key, e.At, e.Expires, revoked, e.Subjects, e.Durable, e.State, links})
+	}{e.Terminal, e.Subscriber, e.Key, e.At, e.Expires, revoked, e.Subjects, e.Durable, e.NoConsumer, e.State, links})
 }
 
 func hubListCommand() *cobra.Command {
@@ -72,7 +75,13 @@ expire within 30 days are warned of. --offline asks no server.`,
 					return fmt.Errorf("%w (--offline asks no server)", err)
 				}
 			}
-			return printEnrolled(cmd, latest(all, online, time.Now()), offline, asJSON)
+			list := latest(all, online, time.Now())
+			if !offline {
+				if err := markMissing(cmd, f, list); err != nil {
+					fmt.Fprintf(cmd.ErrOrStderr(), "whether subscribers have their consumers is not known: %v\n", err)
+				}
+			}
+			return printEnrolled(cmd, list, offline, asJSON)
 		},
 	}
 	h.flag(cmd)
@@ -90,6 +99,25 @@ func whoIsOnline(cmd *cobra.Command, f *hub.Folder) (map[string][]hub.Link, erro
 	ctx, cancel := context.WithTimeout(cmd.Context(), 2*hubWait) // two questions to all servers
 	defer cancel()
 	return f.Online(ctx, l.nc)
+}
+
+// markMissing finds the subscribers whose consumer is not there.
+func markMissing(cmd *cobra.Command, f *hub.Folder, list []enrolled) error {
+	if !slices.ContainsFunc(list, func(e enrolled) bool { return e.Durable }) {
+		return nil
+	}
+	l, err := dialHub(f, hub.Observer)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	ctx, cancel := context.WithTimeout(cmd.Context(), hubWait)
+	defer cancel()
+	missing, err := withoutConsumer(ctx, f, l.js, time.Now())
+	for i := range list {
+		list[i].NoConsumer = list[i].State != "replaced" && slices.Contains(missing, list[i].Subscriber)
+	}
+	return err
 }
 
 // latest is the last credential of each terminal and subscriber, and earlier ones that still
@@ -150,6 +178,11 @@ func printEnrolled(cmd *cobra.Command, list []enrolled, offline, asJSON bool) er
 		}
 		fmt.Fprintln(p, p.line(columns, []string{e.Name(), e.Expires.Local().Format(time.DateOnly), e.State, connectedText(e.Links, offline)},
 			"", "", map[string]string{"good": "32", "soon": "33", "expired": "31", "revoked": "31"}[e.State]))
+	}
+	for _, e := range list {
+		if e.NoConsumer {
+			fmt.Fprintln(p, noConsumer(e.Subscriber))
+		}
 	}
 	if ends > 0 {
 		fmt.Fprintf(p, "\n%d will be let in for less than 30 days more: vestnik enroll makes new credentials\n", ends)

@@ -10,8 +10,10 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"vestnik/internal/broker/brokertest"
+	"vestnik/internal/hub"
 	"vestnik/internal/hub/hubtest"
 	"vestnik/streams"
 )
@@ -73,6 +75,7 @@ func TestHubCommands(t *testing.T) {
 	if m, err := nc.Request("central.API.CONSUMER.INFO.EVT.arch", nil, 5*time.Second); err != nil || !strings.Contains(string(m.Data), `"evt.*.*.critical.*"`) || strings.Contains(string(m.Data), `"evt.>"`) {
 		t.Errorf("enrolled anew for less, his consumer still has all: %s %v", m.Data, err)
 	}
+	consumersOfSubscribers(t, h, ok, bad)
 	text := ok("2 will be let in for less than 30 days more", "hub", "ls", "--hub", dir)
 	if !strings.Contains(text, "hub-1 from 127.0.0.1:") {
 		t.Errorf("nobody is connected:\n%s", text)
@@ -101,6 +104,51 @@ func TestHubCommands(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	ok("SERVER", "hub", "status", "--hub", dir)
+}
+
+// EVT deleted and made anew takes the consumers of subscribers along: they are told of and
+// made again, from the first event that there is.
+func consumersOfSubscribers(t *testing.T, h *hubtest.Hub, ok func(string, ...string) string, bad func(int, string, ...string)) {
+	t.Helper()
+	js, dir := h.JetStream("operator"), h.Dir
+	ok("consumer arch         as it is to be", "hub", "diff", "--hub", dir, "--route")
+	if err := js.DeleteStream(t.Context(), "EVT"); err != nil {
+		t.Fatal(err)
+	}
+	evt := h.MakeEvt(streams.HubOptions{Route: true})
+	bad(1, "consumer arch         not there", "hub", "diff", "--hub", dir, "--route")
+	ok("subscriber arch has no consumer", "hub", "status", "--hub", dir)
+	ok("subscriber arch has no consumer", "hub", "ls", "--hub", dir)
+	if text := ok("subscriber arch has his consumer again", "hub", "apply", "--hub", dir, "--route"); strings.Contains(text, "soc") {
+		t.Errorf("of who has none:\n%s", text)
+	}
+	c, err := evt.Consumer(t.Context(), "arch")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg := c.CachedInfo().Config; cfg.DeliverPolicy != jetstream.DeliverAllPolicy || cfg.FilterSubject+strings.Join(cfg.FilterSubjects, " ") != "evt.*.*.critical.*" {
+		t.Errorf("made again: %+v", cfg)
+	}
+	cfg := hub.Consumer("arch", []string{"evt.>"}, jetstream.DeliverAllPolicy)
+	if _, err := js.CreateOrUpdateConsumer(t.Context(), "EVT", cfg); err != nil {
+		t.Fatal(err)
+	}
+	bad(1, "consumer arch filter", "hub", "diff", "--hub", dir, "--route")
+	ok("", "hub", "apply", "--hub", dir, "--route")
+	ok("consumer arch         as it is to be", "hub", "diff", "--hub", dir, "--route")
+}
+
+// A hub whose JetStream does not answer is not said to be without EVT.
+func TestHubStatusWhileStarting(t *testing.T) {
+	t.Parallel()
+	_, js := brokertest.Start(t)
+	s := &hubState{}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	s.streams(over, js)
+	if len(s.Problems) != 1 || !strings.Contains(s.Problems[0], "does not answer yet") {
+		t.Errorf("%q", s.Problems)
+	}
 }
 
 // Wrong command lines are told of.
