@@ -51,13 +51,16 @@ func (e enrolled) MarshalJSON() ([]byte, error) {
 
 func hubListCommand() *cobra.Command {
 	var h hubFolder
-	var asJSON, offline bool
+	var asJSON, offline, everything bool
 	cmd := &cobra.Command{
 		Use:   "ls",
 		Short: "Who is enrolled, until when, and who is connected",
 		Long: `Ls lists what vestnik enroll has made: of each terminal and subscriber the latest, until
 when it is good, whether it is revoked, and where its holder is connected. Those that
-expire within 30 days are warned of. --offline asks no server.`,
+expire within 30 days are warned of. An earlier one that still lets somebody in is listed
+where it is known that it does, and with --all. A terminal's link does not tell which it
+has, and stands at the latest.
+--offline asks no server.`,
 		Example: "  vestnik hub ls --hub hub",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -75,17 +78,23 @@ expire within 30 days are warned of. --offline asks no server.`,
 					return fmt.Errorf("%w (--offline asks no server)", err)
 				}
 			}
-			list := latest(all, online, time.Now())
+			list, earlier := latest(all, online, time.Now()), 0
+			if !everything {
+				both := len(list)
+				list = slices.DeleteFunc(list, func(e enrolled) bool { return e.State == "replaced" && len(e.Links) == 0 })
+				earlier = both - len(list)
+			}
 			if !offline {
 				if err := markMissing(cmd, f, list); err != nil {
 					fmt.Fprintf(cmd.ErrOrStderr(), "whether subscribers have their consumers is not known: %v\n", err)
 				}
 			}
-			return printEnrolled(cmd, list, offline, asJSON)
+			return printEnrolled(cmd, list, earlier, offline, asJSON)
 		},
 	}
 	h.flag(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON lines")
+	cmd.Flags().BoolVar(&everything, "all", false, "earlier ones too that still let somebody in")
 	cmd.Flags().BoolVar(&offline, "offline", false, "do not ask who is connected")
 	return cmd
 }
@@ -156,7 +165,7 @@ func stateOf(c hub.Credential, newest bool, now time.Time) string {
 	return "good"
 }
 
-func printEnrolled(cmd *cobra.Command, list []enrolled, offline, asJSON bool) error {
+func printEnrolled(cmd *cobra.Command, list []enrolled, earlier int, offline, asJSON bool) error {
 	out := cmd.OutOrStdout()
 	if asJSON {
 		lines := json.NewEncoder(out)
@@ -183,6 +192,9 @@ func printEnrolled(cmd *cobra.Command, list []enrolled, offline, asJSON bool) er
 		if e.NoConsumer {
 			fmt.Fprintln(p, noConsumer(e.Subscriber))
 		}
+	}
+	if earlier > 0 {
+		fmt.Fprintf(p, "\n%d earlier still let somebody in: --all lists them, vestnik revoke ends all of one who is enrolled\n", earlier)
 	}
 	if ends > 0 {
 		fmt.Fprintf(p, "\n%d will be let in for less than 30 days more: vestnik enroll makes new credentials\n", ends)
