@@ -185,5 +185,14 @@ func tokenValue(v any) any {
 // Links is how many leaf links of this server are up.
 func (s *Server) Links() int { return s.s.NumLeafNodes() }
 
+// LinkTrouble is why no link is up, in the words of the hub or of the network, as far as it
+// is known: "Authorization Violation" = the credentials have expired or are revoked.
+func (s *Server) LinkTrouble() string {
+	if s.Links() > 0 {
+		return ""
+	}
+	return s.said.linkTold()
+}
+
 // Remotes is how many links nats.conf asks for.
 func (s *Server) Remotes() int { return s.remotes }

@@ -316,6 +316,7 @@ func TestRevoke(t *testing.T) {
 	if b40.Links() != 0 {
 		t.Error("let in again")
 	}
+	until(t, "the edge knows why", func() bool { return strings.Contains(b40.LinkTrouble(), "Authorization Violation") })
 	if _, err := h.Enroll(hub.Enrolment{Terminal: "40", Out: filepath.Dir(dir40), Life: time.Hour, Now: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
@@ -337,6 +338,7 @@ func TestExpired(t *testing.T) {
 	until(t, "the link is cut", func() bool { return b.Links() == 0 })
 	// A JWT's end is in whole seconds, and the second itself is still good.
 	until(t, "refused", func() bool { return refused(t, h, 0, filepath.Join(dir, hub.TerminalCreds)) })
+	until(t, "the edge knows why", func() bool { return strings.Contains(b.LinkTrouble(), "Authorization Violation") })
 	if b.Links() != 0 {
 		t.Error("let in again")
 	}
