@@ -15,6 +15,8 @@ import (
 // It is there as soon as, and as long as, the edge has a hub. It lags behind the hub by
 // about a second, which is the truth (package forward).
 type Forwarded struct {
+	ATM      string    `json:"atm"`          // the number that it was forwarded under
+	Life     string    `json:"life"`         // the first life under that number; "" = all are
 	Position string    `json:"position"`     // the last event that is surely at the hub; At()
 	Hub      uint64    `json:"hub"`          // its sequence in EVT, 0 = none
 	ID       string    `json:"id,omitempty"` // its CloudEvents id

@@ -2,6 +2,7 @@ package forward
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -70,6 +71,10 @@ func (f *Forwarder) await(ctx context.Context, b *batch, p *place) error {
 func (f *Forwarder) answered(b *batch, m *nats.Msg, p *place) error {
 	seq, err := stored(m)
 	if err != nil {
+		var r *refusal
+		if errors.As(err, &r) && (r.Code == tooMany || r.Code == partial) {
+			f.window.crowded()
+		}
 		f.count(func(s *Stats) { s.Refusals++ })
 		return err
 	}

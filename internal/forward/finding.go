@@ -15,30 +15,30 @@ import (
 // maxFindings are remembered.
 const maxFindings = 32
 
-// found puts a finding on record, if it is new.
+// find puts a finding on record, if it is new; one that is not told yet gets the new text.
 func (f *Forwarder) find(ctx context.Context, key, text string) error {
 	f.mu.Lock()
-	known := slices.ContainsFunc(f.record.Findings, func(o streams.Finding) bool { return o.Key == key })
-	if !known {
-		list := append(slices.Clone(f.record.Findings), streams.Finding{Key: key, Text: text, Time: time.Now().UTC()})
-		f.record.Findings = list[max(0, len(list)-maxFindings):]
-		f.dirty = true
+	list := slices.Clone(f.record.Findings) // readers share it
+	switch i := slices.IndexFunc(list, func(o streams.Finding) bool { return o.Key == key }); {
+	case i < 0:
+		list = append(list, streams.Finding{Key: key, Text: text, Time: time.Now().UTC()})
+		f.record.Findings, f.dirty = list[max(0, len(list)-maxFindings):], true
+		f.opts.Log.Error().Str("finding", key).Msg(text)
+	case !list[i].Told && list[i].Text != text:
+		list[i].Text = text
+		f.record.Findings, f.dirty = list, true
 	}
 	f.mu.Unlock()
-	if known {
-		return nil
-	}
-	f.opts.Log.Error().Str("finding", key).Msg(text)
 	return f.write(ctx)
 }
 
 // tell reports what is not told yet.
 func (f *Forwarder) tell(ctx context.Context) {
 	f.mu.Lock()
-	list := f.record.Findings
+	list, open := f.record.Findings, f.openGap
 	f.mu.Unlock()
 	for i, one := range list {
-		if one.Told || f.opts.Report(ctx, one.Text) != nil { // else told in the log, tried again
+		if one.Told || one.Key == open || f.opts.Report(ctx, one.Text) != nil { // else told in the log, tried again
 			continue
 		}
 		f.mu.Lock()

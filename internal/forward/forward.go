@@ -73,8 +73,9 @@ type Forwarder struct {
 	writing sync.Mutex // of the record
 	mu      sync.Mutex
 	record  streams.Forwarded
-	dirty   bool // the record is not written yet
-	known   bool // there is a record
+	dirty   bool   // the record is not written yet
+	known   bool   // there is a record
+	openGap string // the finding of a gap that may still grow: nothing behind it is at the hub yet
 	stats   Stats
 }
 
@@ -176,7 +177,9 @@ func (f *Forwarder) place(ctx context.Context) (place, error) {
 		f.opts.Log.Warn().Uint64("end", s.end).Uint64("recorded", s.record.Hub).Msg("the hub has a new EVT: all that EVENTS has is forwarded")
 	}
 	if p.gap != nil {
-		if err := f.find(ctx, fmt.Sprintf("gap %d-%d", p.gap.from, p.gap.to), gapText(*p.gap)); err != nil {
+		key := fmt.Sprintf("gap %d", p.gap.from)
+		f.setGap(key)
+		if err := f.find(ctx, key, gapText(*p.gap)); err != nil {
 			return p, err
 		}
 	}
@@ -189,9 +192,19 @@ func (f *Forwarder) place(ctx context.Context) (place, error) {
 	return p, nil
 }
 
+// setGap notes the gap that is open, "" = none.
+func (f *Forwarder) setGap(key string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.openGap = key
+}
+
 // situation asks the hub, and the own store.
 func (f *Forwarder) situation(ctx context.Context) (situation, error) {
 	var s situation
+	if err := f.renumbered(ctx); err != nil {
+		return s, err
+	}
 	events, err := f.opts.JS.Stream(ctx, streams.Events)
 	if err != nil {
 		return s, fmt.Errorf("look up EVENTS: %w", err)
@@ -207,7 +220,8 @@ func (f *Forwarder) situation(ctx context.Context) (situation, error) {
 	if s.record, err = f.recorded(ctx); err != nil {
 		return s, err
 	}
-	for i := len(s.lives) - 1; i >= 0 && s.hub == nil; i-- {
+	mine := max(0, s.place(s.record.Life)) // those before it were forwarded under another number
+	for i := len(s.lives) - 1; i >= mine && s.hub == nil; i-- {
 		if s.hub, err = f.askLife(ctx, s.lives[i].ID); err != nil {
 			return s, err
 		}
@@ -404,19 +418,56 @@ func (f *Forwarder) fork(ctx context.Context, p place, s situation) (place, erro
 	if err := f.find(ctx, "fork "+s.hub.id, forkText(f.opts.ATM, s.hub.pos.String())); err != nil {
 		return p, err
 	}
-	events, err := f.opts.JS.Stream(ctx, streams.Events)
+	id, err := f.begin(ctx, p.behind)
 	if err != nil {
-		return p, fmt.Errorf("look up EVENTS: %w", err)
-	}
-	cfg, id := events.CachedInfo().Config, streams.NewIncarnation(time.Now())
-	streams.Fork(&cfg, id, p.behind)
-	if _, err := f.opts.JS.UpdateStream(ctx, cfg); err != nil {
-		return p, fmt.Errorf("begin a new life of EVENTS: %w", err)
+		return p, err
 	}
 	f.opts.Log.Error().Str("hub", s.hub.pos.String()).Str("event", s.hub.id).Str("behind", p.behind.String()).Str("life", id).
 		Msg("the hub has other events under this edge's numbers: a copy of this disk, or an older image of it, is in use")
 	p.fork = false
 	return p, nil
+}
+
+// begin begins a new life behind a position.
+func (f *Forwarder) begin(ctx context.Context, behind streams.Position) (life string, err error) {
+	events, err := f.opts.JS.Stream(ctx, streams.Events)
+	if err != nil {
+		return "", fmt.Errorf("look up EVENTS: %w", err)
+	}
+	cfg := events.CachedInfo().Config
+	life = streams.NewIncarnation(time.Now())
+	streams.Fork(&cfg, life, behind)
+	if _, err := f.opts.JS.UpdateStream(ctx, cfg); err != nil {
+		return "", fmt.Errorf("begin a new life of EVENTS: %w", err)
+	}
+	return life, nil
+}
+
+// renumbered begins a new life where the terminal has another number than the one that
+// events were forwarded under: what the hub has stays under the old one, and is not sent
+// again under the new one, nor when the number is changed back.
+func (f *Forwarder) renumbered(ctx context.Context) error {
+	r, err := f.recorded(ctx)
+	atm := streams.Terminal(f.opts.ATM)
+	if err != nil || r.ATM == atm {
+		return err
+	}
+	life := ""
+	if r.ATM != "" {
+		events, err := f.opts.JS.Stream(ctx, streams.Events)
+		if err != nil {
+			return fmt.Errorf("look up EVENTS: %w", err)
+		}
+		life, err = f.begin(ctx, r.At().Live(streams.Lives(events.CachedInfo().Config.Metadata)))
+		if err != nil {
+			return err
+		}
+		f.opts.Log.Warn().Str("before", r.ATM).Str("now", atm).Str("behind", r.Position).Str("life", life).Msg("the terminal has another number: what follows is forwarded under that")
+	}
+	f.mu.Lock()
+	f.record.ATM, f.record.Life, f.dirty = atm, life, true
+	f.mu.Unlock()
+	return f.write(ctx)
 }
 
 // reading is a reader at work.
@@ -534,7 +585,7 @@ func (f *Forwarder) forwarded(n int, seq uint64) {
 	f.done = end.pos
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.record.Position, f.record.Hub, f.record.ID, f.dirty = end.pos.String(), seq, end.id, true
+	f.record.Position, f.record.Hub, f.record.ID, f.dirty, f.openGap = end.pos.String(), seq, end.id, true, ""
 	s := &f.stats
 	if s.Next = end.pos.Seq; end.last {
 		s.Next++

@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -25,9 +26,10 @@ const atm = "00000040"
 
 // edge is an edge's store with a forwarder.
 type edge struct {
-	t    testing.TB
-	dir  string
-	leaf string // block of nats.conf
+	t      testing.TB
+	dir    string
+	leaf   string // block of nats.conf
+	number string // "" = atm
 
 	b    *broker.Server
 	js   jetstream.JetStream
@@ -78,9 +80,10 @@ func (e *edge) start() {
 }
 
 func (e *edge) forward() (stop func()) {
-	link, err := e.b.ConnectLink("forward", nats.CustomInboxPrefix(Inbox(atm)))
+	number := cmp.Or(e.number, atm)
+	link, err := e.b.ConnectLink("forward", nats.CustomInboxPrefix(Inbox(number)))
 	must(e.t, err)
-	e.f = New(Options{ATM: atm, Link: link, JS: e.js, Links: e.b.Links, Why: e.b.LinkTrouble, Report: e.report, Log: logOf(e.t)})
+	e.f = New(Options{ATM: number, Link: link, JS: e.js, Links: e.b.Links, Why: e.b.LinkTrouble, Report: e.report, Log: logOf(e.t)})
 	e.f.opts.Other = func(o *Other) { e.mu.Lock(); defer e.mu.Unlock(); e.other = o }
 	e.f.keepEvery = 50 * time.Millisecond
 	if e.every > 0 {
@@ -263,6 +266,9 @@ func testForward(t *testing.T, h *hubtest.Hub) {
 	e.record(3, 1)
 	e.record(2500, 700)
 	e.arrive(h)
+	if n := e.f.Stats().Refusals; n != 0 {
+		t.Errorf("%d batches were refused: the guard was wrong", n)
+	}
 	e.record(50, 7)
 	e.halt()
 	e.start()

@@ -40,6 +40,8 @@ func (r *refusal) Error() string {
 }
 
 const (
+	tooMany   = 10210 // atomic publish too many inflight: so many batches are open at the hub; told to the first message
+	partial   = 10176 // atomic publish batch is incomplete: told to the last message, also where the first was one too many
 	wrongLast = 10071 // wrong last sequence: N
 	inProcess = 10164 // wrong last sequence: another message with this guard is being stored
 )

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"vestnik/internal/broker/hubtest"
+	"vestnik/internal/event"
 	"vestnik/streams"
 )
 
@@ -62,6 +63,89 @@ func evt(t *testing.T, js jetstream.JetStream) jetstream.Stream {
 	return s
 }
 
+// While the hub refuses, the keeper may remove more and more: that is one gap that grows.
+func TestGapGrowsOnce(t *testing.T) {
+	t.Parallel()
+	_, e, js := with(t, 1)
+	e.record(10, 1)
+	e.recordedAll()
+	cfg := evt(t, js).CachedInfo().Config
+	info, err := evt(t, js).Info(t.Context())
+	must(t, err)
+	cfg.MaxMsgs, cfg.Discard = int64(info.State.Msgs), jetstream.DiscardNew // a full EVT
+	_, err = js.UpdateStream(t.Context(), cfg)
+	must(t, err)
+	e.record(20, 1)
+	events, err := e.js.Stream(t.Context(), streams.Events)
+	must(t, err)
+	for i := range 2 {
+		before := e.f.Stats().Refusals
+		must(t, events.Purge(t.Context(), jetstream.WithPurgeSequence(uint64(13+i))))
+		await(t, 60*time.Second, func() bool { return e.f.Stats().Refusals > before+1 })
+	}
+	cfg.MaxMsgs = -1
+	_, err = js.UpdateStream(t.Context(), cfg)
+	must(t, err)
+	e.awaitForwarded()
+	await(t, 20*time.Second, func() bool { return e.reports() > 0 })
+	e.halt() // all that is to be told has been
+	if n := e.reports(); n != 1 || !e.reported("11–13")() {
+		t.Errorf("%d critical events: %v", n, e.said)
+	}
+}
+
+// The number is changed while events wait, and changed back: each event is at the hub once,
+// under the number that was in force when it went.
+func TestRenumbered(t *testing.T) {
+	t.Parallel()
+	h := hubtest.Start(t, 1, atm, "41")
+	h.MakeEvt(streams.HubOptions{})
+	js := h.JetStream()
+	e := newEdge(t, h.LeafBlock(atm))
+	for i, number := range []string{atm, "00000041", atm} {
+		if i > 0 {
+			e.halt()
+			e.number, e.leaf = number, h.LeafBlock(number)
+			e.start()
+		}
+		e.record(20, 3)
+		e.recordedAll()
+		info, err := evt(t, js).Info(t.Context(), jetstream.WithSubjectFilter(streams.EvtTerminal(number)))
+		must(t, err)
+		n := uint64(0)
+		for _, k := range info.State.Subjects {
+			n += k
+		}
+		if want := uint64(20 * (i/2 + 1)); n != want || info.State.Msgs != uint64(20*(i+1)) {
+			t.Errorf("under %s: %d of %d events at the hub, want %d", number, n, info.State.Msgs, want)
+		}
+	}
+}
+
+// A stranger with a terminal's credentials has opened as many batches as the hub allows: the
+// events of others still go, one at a time.
+func TestNoBatches(t *testing.T) {
+	t.Parallel()
+	h, e, _ := with(t, 1)
+	e.record(1, 1)
+	e.awaitForwarded()
+	nc := h.Connect(hubtest.Bank)
+	defer nc.Close()
+	for i := range 2000 {
+		m := nats.NewMsg(streams.Evt("41", "5", "critical", "x"))
+		m.Header[batchID], m.Header[batchSequence] = []string{nats.NewInbox()}, []string{"1"}
+		must(t, nc.PublishMsg(m))
+		if i%100 == 99 {
+			must(t, nc.Flush())
+		}
+	}
+	e.record(300, 3)
+	e.awaitForwarded()
+	if s := e.f.Stats(); s.Refusals == 0 || s.Refusals > 20 {
+		t.Errorf("%d refusals: batches were taken, or tried again and again", s.Refusals)
+	}
+}
+
 // EVT has let go what it had of this edge: forwarding goes on behind the record, with no
 // event twice.
 func TestExpired(t *testing.T) {
@@ -84,9 +168,15 @@ func TestNewEvt(t *testing.T) {
 	h, e, js := with(t, 1)
 	e.record(40, 7)
 	e.recordedAll()
+	before := e.f.Stats().Position
 	must(t, js.DeleteStream(t.Context(), streams.EvtStream))
 	e.record(3, 1)
 	await(t, 20*time.Second, func() bool { return e.f.Stats().Error == errSilent.Error() })
+	r, _, err := streams.ReadForwarded(t.Context(), e.js)
+	must(t, err)
+	if r.At() != before {
+		t.Errorf("on record is %s, which the hub has not confirmed; want %s", r.At(), before)
+	}
 	h.MakeEvt(streams.HubOptions{})
 	e.arrive(h)
 }
@@ -188,7 +278,15 @@ func TestClone(t *testing.T) {
 	e.start()
 	e.record(10, 3)
 	e.awaitForwarded()
-	e.halt() // two with one number may be there at once; but the order of the test must be known
+	e.halt()        // two with one number may be there at once; but the order of the test must be known
+	clone.leaf = "" // its record lags behind, to within a packed message
+	clone.start()
+	r, _, err := streams.ReadForwarded(t.Context(), clone.js)
+	must(t, err)
+	r.Position = streams.Position{Incarnation: clone.lives()[0].ID, Seq: 3, Index: 1}.String()
+	must(t, streams.PutForwarded(t.Context(), clone.js, r))
+	clone.halt()
+	clone.leaf = e.leaf
 	clone.start()
 	clone.record(12, 5)
 	await(t, 20*time.Second, clone.reported("копией этого диска"))
@@ -196,36 +294,24 @@ func TestClone(t *testing.T) {
 	if n := len(clone.lives()); n != 2 {
 		t.Errorf("%d lives", n)
 	}
-	before := len(e.storedOf(clone))
+	e.start()
 	e.record(5, 1)
 	e.awaitForwarded()
 	clone.record(5, 1)
 	clone.awaitForwarded()
 	got := atHub(t, js)
 	equal(t, only(got, e.lives()[0].ID), e.stored())
-	equal(t, only(got, clone.lives()[1].ID), clone.stored()[before:])
-	if len(got) != len(e.stored())+17 {
+	fork := clone.lives()[1]
+	if fork.Seq != 3 || fork.Index != 2 {
+		t.Errorf("the fork is not right behind the record: %+v", fork)
+	}
+	equal(t, only(got, fork.ID), clone.stored()[10:])
+	if len(got) != len(e.stored())+20+17 { // what is behind the record is there in both lives
 		t.Errorf("the hub has %d events", len(got))
 	}
 	if e.reports() != 0 || clone.reports() != 1 {
 		t.Errorf("reported: %q, %q", e.said, clone.said)
 	}
-}
-
-// storedOf are the events of e that the copy had when it was made: those of both.
-func (e *edge) storedOf(clone *edge) (both []string) {
-	have := map[string]bool{}
-	e.halt()
-	e.start()
-	for _, s := range e.stored() {
-		have[s] = true
-	}
-	for _, s := range clone.stored() {
-		if have[s] {
-			both = append(both, s)
-		}
-	}
-	return both
 }
 
 func only(list []string, life string) (some []string) {
@@ -235,6 +321,36 @@ func only(list []string, life string) (some []string) {
 		}
 	}
 	return some
+}
+
+// Somebody else sends under this life while this edge does: it begins another, with what it
+// has read already.
+func TestForkWhileForwarding(t *testing.T) {
+	t.Parallel()
+	_, e, js := with(t, 1)
+	e.record(5, 1)
+	e.awaitForwarded()
+	m := nats.NewMsg(streams.Evt(atm, "0", "normal", e.lives()[0].ID))
+	m.Header.Set(streams.HeaderPos, at(e.lives()[0].ID, 6, 0).String())
+	m.Header.Set("ce-id", event.NewID(time.Now()))
+	_, err := js.PublishMsg(t.Context(), m)
+	must(t, err)
+	before := len(e.stored())
+	e.recordedAll() // or the fork begins earlier
+	e.record(4, 2)
+	e.awaitForwarded()
+	lives := e.lives()
+	if len(lives) != 2 {
+		t.Fatalf("lives %v", lives)
+	}
+	s := evt(t, js)
+	for i, want := range e.stored()[before:] {
+		got, err := s.GetMsg(t.Context(), uint64(7+i)) // behind 5 of ours and 1 of the other's
+		must(t, err)
+		if pos := got.Header.Get(streams.HeaderPos); !strings.HasPrefix(want, pos+" ") || !strings.HasSuffix(got.Subject, "."+lives[1].ID) {
+			t.Errorf("%s at %s, want %s", got.Subject, pos, want)
+		}
+	}
 }
 
 // An older image of the disk comes back: the same.
@@ -306,7 +422,7 @@ func TestNoRights(t *testing.T) {
 func TestHubRestored(t *testing.T) {
 	t.Parallel()
 	h, e, js := with(t, 1)
-	e.record(30, 1)
+	e.record(30, 7) // what it lacks begins within a packed message
 	e.recordedAll()
 	e.halt()
 	s := evt(t, js)
@@ -341,6 +457,10 @@ func TestNumbersUsedAgain(t *testing.T) {
 	e.halt()
 	e.leaf = leaf
 	e.start()
+	e.awaitForwarded()
+	e.halt()
+	e.start()
+	e.record(2, 1)
 	e.awaitForwarded()
 	equal(t, atHub(t, js), append(old, e.stored()...))
 	if e.reports() != 0 {

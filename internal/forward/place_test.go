@@ -1,10 +1,15 @@
 package forward
 
 import (
+	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
+	"vestnik/internal/broker/hubtest"
 	"vestnik/streams"
 )
 
@@ -149,6 +154,66 @@ func TestPace(t *testing.T) {
 	for silence, want := range map[time.Duration]time.Duration{0: 15 * time.Second, 45 * time.Second: 45 * time.Second, time.Hour: time.Minute} {
 		if got := patiently.pause(silence); got != want {
 			t.Errorf("for an event, after %v: %v, want %v", silence, got, want)
+		}
+	}
+}
+
+// A batch that was refused late is not stored; one that is not known any more says nothing.
+func TestLate(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, answer string
+		want         bool
+	}{
+		{"5", `{"stream":"EVT","seq":12}`, true},
+		{"5", `{"error":{"code":400,"err_code":10071,"description":"wrong last sequence: 9"},"stream":"EVT","seq":0}`, false},
+		{"6", `{"stream":"EVT","seq":12}`, false},
+	} {
+		f := &Forwarder{line: &line{inbox: "x."}, late: []*batch{{name: "5"}}}
+		b, seq := f.isLate(&nats.Msg{Subject: "x." + c.name, Data: []byte(c.answer)})
+		if (b != nil) != c.want || c.want && seq != 12 {
+			t.Errorf("%s %s: %v %d", c.name, c.answer, b, seq)
+		}
+	}
+}
+
+// The first of a batch is guarded, also where nothing came before; no other is, and what an
+// earlier try has left in the headers is gone.
+func TestGuard(t *testing.T) {
+	t.Parallel()
+	h := hubtest.Start(t, 1, atm)
+	nc := h.Connect(hubtest.Bank)
+	defer nc.Close()
+	l, err := openLine(nc)
+	must(t, err)
+	sub, err := nc.SubscribeSync("evt.>")
+	must(t, err)
+	var items []item
+	for i := range 3 {
+		m := nats.NewMsg(streams.Evt(atm, "0", "normal", "a"))
+		m.Header[batchCommit], m.Header[lastSubject], m.Header[lastOf] = []string{"1"}, []string{"7"}, []string{"x"}
+		items = append(items, item{pos: at("a", 1, i), msg: m})
+	}
+	for _, n := range []int{3, 1} {
+		_, err = l.send(atm, items[:n], 0)
+		must(t, err)
+		for i := range n {
+			m, err := sub.NextMsg(10 * time.Second)
+			must(t, err)
+			got := []string{m.Header.Get(lastSubject), m.Header.Get(lastOf), m.Header.Get(batchSequence), m.Header.Get(batchCommit)}
+			want := []string{"", "", fmt.Sprint(i + 1), ""}
+			if i == 0 {
+				want[0], want[1] = "0", streams.EvtLife(atm, "a")
+			}
+			if i == 2 {
+				want[3] = "1"
+			}
+			if n == 1 {
+				want[2] = ""
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("message %d of %d: %q, want %q", i+1, n, got, want)
+			}
 		}
 	}
 }

@@ -32,7 +32,7 @@ func (f *Forwarder) recorded(ctx context.Context) (streams.Forwarded, error) {
 func (f *Forwarder) Begin(ctx context.Context) error {
 	r, known, err := streams.ReadForwarded(ctx, f.opts.JS)
 	if err == nil && !known {
-		r, err = first(ctx, f.opts.JS)
+		r, err = first(ctx, f.opts.JS, f.opts.ATM)
 	}
 	if err != nil {
 		return err
@@ -46,7 +46,8 @@ func (f *Forwarder) Begin(ctx context.Context) error {
 }
 
 // first makes a record of nothing.
-func first(ctx context.Context, js jetstream.JetStream) (r streams.Forwarded, err error) {
+func first(ctx context.Context, js jetstream.JetStream, atm string) (r streams.Forwarded, err error) {
+	r.ATM = streams.Terminal(atm)
 	events, err := js.Stream(ctx, streams.Events)
 	if err != nil {
 		return r, fmt.Errorf("look up EVENTS: %w", err)

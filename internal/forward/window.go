@@ -8,6 +8,7 @@ type window struct {
 	events, bytes int
 	timeout       time.Duration
 	took          time.Duration // what the last answer took
+	alone         time.Time     // until then one event goes at a time, and is no batch
 }
 
 const (
@@ -16,6 +17,7 @@ const (
 	quick, slow         = 250 * time.Millisecond, time.Second
 	minTimeout          = 2 * time.Second
 	maxTimeout          = 2 * time.Minute
+	crowd               = 5 * time.Second // how long batches are not tried when the hub takes none
 )
 
 func newWindow() window { return window{events: minEvents, bytes: minBytes, timeout: minTimeout} }
@@ -29,11 +31,15 @@ func (w *window) answered(took time.Duration, full bool) {
 	switch {
 	case took > slow:
 		w.halve()
-	case took < quick && full:
+	case took < quick && full && time.Now().After(w.alone):
 		w.events, w.bytes = min(2*w.events, maxEvents), min(2*w.bytes, maxBytes)
 	}
 	w.timeout = max(w.timeout/2, min(2*took, maxTimeout), minTimeout)
 }
+
+// crowded learns that the hub takes no batch now: others, or a stranger with a terminal's
+// credentials, have opened as many as it allows. Single events it takes.
+func (w *window) crowded() { w.events, w.alone = 1, time.Now().Add(crowd) }
 
 // silent learns from a batch that was not answered in time; passed = the line had carried
 // it, so it is not the line that wants more time.
