@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,6 +25,9 @@ type enrolment struct {
 	life                        time.Duration
 	sub                         hub.Subscriber
 }
+
+// longest is how long credentials may be good.
+const longest = 36_500 * day
 
 func enrollCommand() *cobra.Command {
 	var e enrolment
@@ -56,8 +60,11 @@ What was made is recorded in DIR/enrolled.jsonl: vestnik hub ls shows it.`,
 	f.BoolVar(&e.sub.Durable, "durable", false, "with a consumer of EVT that the subscriber pulls from and acknowledges")
 	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
 		var ok bool
-		if e.life, ok = config.ParseDuration(e.expires); !ok || e.life < time.Second {
-			return usageError(cmd, fmt.Errorf(`--expires %s: want a time such as "365d"`, e.expires))
+		if e.life, ok = config.ParseDuration(e.expires); !ok || e.life < time.Second || e.life > longest {
+			return usageError(cmd, fmt.Errorf(`--expires %s: want a time such as "365d", from 1s to %dd`, e.expires, longest/day))
+		}
+		if err := e.sub.Check(); err != nil {
+			return usageError(cmd, err)
 		}
 		some := len(e.sub.Terminals)+len(e.sub.Devices)+len(e.sub.Severities) > 0 || e.sub.Durable
 		switch {
@@ -94,6 +101,9 @@ func namedTerminals(cmd *cobra.Command, args []string, list string) (atms []stri
 		if err != nil {
 			return nil, usageError(cmd, err)
 		}
+		if slices.Contains(atms, atm) {
+			return nil, usageError(cmd, fmt.Errorf("terminal %s is named twice", atm))
+		}
 		atms = append(atms, atm)
 	}
 	if list == "" {
@@ -108,17 +118,24 @@ func namedTerminals(cmd *cobra.Command, args []string, list string) (atms []stri
 	for _, n := range notes {
 		fmt.Fprintln(cmd.ErrOrStderr(), n)
 	}
+	for _, atm := range more {
+		if slices.Contains(atms, atm) {
+			return nil, usageError(cmd, fmt.Errorf("terminal %s is named twice: on the command line and in %s", atm, name))
+		}
+	}
 	return append(atms, more...), err
 }
 
 func (e *enrolment) terminals(out io.Writer, f *hub.Folder, atms []string) error {
-	var last hub.Entry
+	from := filepath.Join(e.out, "<its number>")
+	if len(atms) == 1 {
+		from = filepath.Join(e.out, atms[0])
+	}
 	for _, atm := range atms {
 		entry, err := f.Enroll(hub.Enrolment{Terminal: atm, Out: e.out, Life: e.life, Account: e.account, Now: time.Now()})
 		if err != nil {
 			return fmt.Errorf("enrol terminal %s: %w", atm, err)
 		}
-		last = entry
 		fmt.Fprintf(out, "%s: %s, good until %s\n", atm, filepath.Join(e.out, atm), entry.Expires.Local().Format(time.DateTime))
 	}
 	fmt.Fprintf(out, `
@@ -126,7 +143,7 @@ At each terminal:
   1. copy the files of %s to the folder of nats.conf
   2. add this line to nats.conf:  include "%s"
   3. restart edge; its log says when the link is up. Remove the folder here: it holds a secret
-`, filepath.Join(e.out, last.Terminal), hub.TerminalConf)
+`, from, hub.TerminalConf)
 	return nil
 }
 
@@ -170,8 +187,7 @@ func (e *enrolment) admit(cmd *cobra.Command, f *hub.Folder, token string) error
 	defer l.close()
 	ctx, cancel := context.WithTimeout(cmd.Context(), hubWait)
 	defer cancel()
-	c := jetstream.ConsumerConfig{Durable: e.sub.Name, Description: "Subscriber " + e.sub.Name + " (Vestnik)", AckPolicy: jetstream.AckExplicitPolicy,
-		DeliverPolicy: jetstream.DeliverNewPolicy, MaxAckPending: 10_000, FilterSubjects: e.sub.Filter()}
+	c := hub.Consumer(e.sub.Name, e.sub.Filter(), jetstream.DeliverNewPolicy)
 	if _, err := l.js.CreateOrUpdateConsumer(ctx, streams.EvtStream, c); err != nil {
 		return fmt.Errorf("make the consumer %s of %s: %w (vestnik hub apply makes the stream)", e.sub.Name, streams.EvtStream, err)
 	}

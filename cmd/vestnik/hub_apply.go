@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -141,11 +142,30 @@ func (w *wanted) differences(ctx context.Context, cmd *cobra.Command) (*link, []
 	if err == nil {
 		var list []hub.Difference
 		if list, err = hub.Diff(ctx, l.js, streams.HubStreams(o)); err == nil {
-			return l, list, nil
+			var more []hub.Difference
+			if more, err = w.consumers(ctx, l); err == nil {
+				return l, append(list, more...), nil
+			}
 		}
 	}
 	l.close()
 	return nil, nil, err
+}
+
+// consumers compares those of the subscribers that the hub's folder knows of.
+func (w *wanted) consumers(ctx context.Context, l *link) ([]hub.Difference, error) {
+	if w.dir == "" {
+		return nil, nil
+	}
+	f, err := hub.Open(w.dir)
+	if err != nil {
+		return nil, err
+	}
+	subscribers, err := f.Durables(time.Now())
+	if err != nil {
+		return nil, err
+	}
+	return hub.DiffConsumers(ctx, l.js, subscribers)
 }
 
 func hubDiffCommand() *cobra.Command {
@@ -153,8 +173,8 @@ func hubDiffCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "diff",
 		Short: "Compare the hub's streams with what they are to be",
-		Long: `Diff shows, field by field, where the hub's streams are not what they are to be. It
-changes nothing. Exit status: 0 = all is the same, 1 = something differs, 2 = it could not
+		Long: `Diff shows, field by field, where the hub's streams are not what they are to be, and, with
+--hub, the consumers of subscribers who were enrolled with --durable. It changes nothing. Exit status: 0 = all is the same, 1 = something differs, 2 = it could not
 be found out.`,
 		Example: "  vestnik hub diff --hub hub\n  vestnik hub diff -c vestnik.conf",
 		Args:    cobra.NoArgs,
@@ -216,6 +236,8 @@ is where a change would remove stored events.`,
 					return fmt.Errorf("stream %s: %w", d.Stream, context.Cause(ctx))
 				} else if err != nil {
 					failed = append(failed, err)
+				} else if d.Consumer != "" && d.Missing {
+					fmt.Fprintf(cmd.ErrOrStderr(), "subscriber %s has his consumer again: it begins with the oldest event of %s, and he may get some twice\n", d.Consumer, d.Stream)
 				}
 			}
 			return errors.Join(failed...)
@@ -239,14 +261,18 @@ func (w *wanted) print(cmd *cobra.Command, list []hub.Difference) error {
 	columns := []column{{"STREAM", 8, false}, {"SETTING", 20, false}, {"IS", 24, false}, {"IS TO BE", 0, false}}
 	fmt.Fprintln(p, p.line(columns, titles(columns)))
 	for _, d := range list {
+		about := ""
+		if d.Consumer != "" {
+			about = "consumer " + d.Consumer
+		}
 		switch {
 		case d.Missing:
-			fmt.Fprintln(p, p.line(columns, []string{d.Stream, "", "not there", "there"}, "", "", "33"))
+			fmt.Fprintln(p, p.line(columns, []string{d.Stream, about, "not there", "there"}, "", "", "33"))
 		case d.Same():
-			fmt.Fprintln(p, p.line(columns, []string{d.Stream, "", "as it is to be", ""}, "", "", "32"))
+			fmt.Fprintln(p, p.line(columns, []string{d.Stream, about, "as it is to be", ""}, "", "", "32"))
 		}
 		for _, f := range d.Changed() {
-			fmt.Fprintln(p, p.line(columns, []string{d.Stream, f.Name, f.Have, f.Want}, "", "", "31", "32"))
+			fmt.Fprintln(p, p.line(columns, []string{d.Stream, strings.TrimSpace(about + " " + f.Name), f.Have, f.Want}, "", "", "31", "32"))
 		}
 		if d.Problem != "" {
 			fmt.Fprintf(p, "%s: stays as it is: %s\n", d.Stream, d.Problem)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,8 +19,9 @@ const soon = 30 * day
 // enrolled is a line of vestnik hub ls.
 type enrolled struct {
 	hub.Credential
-	State string     `json:"state"` // good, soon (expires within 30 days), expired, revoked, replaced
-	Links []hub.Link `json:"links"`
+	NoConsumer bool       // enrolled with one that is not there
+	State      string     `json:"state"` // good, soon (expires within 30 days), expired, revoked, replaced
+	Links      []hub.Link `json:"links"`
 }
 
 // MarshalJSON leaves a time of revocation out that there is not.
@@ -41,20 +43,24 @@ func (e enrolled) MarshalJSON() ([]byte, error) {
 		Revoked    *time.Time `json:"revoked,omitempty"`
 		Subjects   []string   `json:"subjects,omitempty"`
 		Durable    bool       `json:"durable,omitempty"`
+		NoConsumer bool       `json:"no_consumer,omitempty"`
 		State      string     `json:"state"`
 		Links      []hub.Link `json:"links"`
-	}{e.Terminal, e.Subscriber, e.Key, e.At, e.Expires, revoked, e.Subjects, e.Durable, e.State, links})
+	}{e.Terminal, e.Subscriber, e.Key, e.At, e.Expires, revoked, e.Subjects, e.Durable, e.NoConsumer, e.State, links})
 }
 
 func hubListCommand() *cobra.Command {
 	var h hubFolder
-	var asJSON, offline bool
+	var asJSON, offline, everything bool
 	cmd := &cobra.Command{
 		Use:   "ls",
 		Short: "Who is enrolled, until when, and who is connected",
 		Long: `Ls lists what vestnik enroll has made: of each terminal and subscriber the latest, until
 when it is good, whether it is revoked, and where its holder is connected. Those that
-expire within 30 days are warned of. --offline asks no server.`,
+expire within 30 days are warned of. An earlier one that still lets somebody in is listed
+where it is known that it does, and with --all. A terminal's link does not tell which it
+has, and stands at the latest.
+--offline asks no server.`,
 		Example: "  vestnik hub ls --hub hub",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -72,11 +78,23 @@ expire within 30 days are warned of. --offline asks no server.`,
 					return fmt.Errorf("%w (--offline asks no server)", err)
 				}
 			}
-			return printEnrolled(cmd, latest(all, online, time.Now()), offline, asJSON)
+			list, earlier := latest(all, online, time.Now()), 0
+			if !everything {
+				both := len(list)
+				list = slices.DeleteFunc(list, func(e enrolled) bool { return e.State == "replaced" && len(e.Links) == 0 })
+				earlier = both - len(list)
+			}
+			if !offline {
+				if err := markMissing(cmd, f, list); err != nil {
+					fmt.Fprintf(cmd.ErrOrStderr(), "whether subscribers have their consumers is not known: %v\n", err)
+				}
+			}
+			return printEnrolled(cmd, list, earlier, offline, asJSON)
 		},
 	}
 	h.flag(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON lines")
+	cmd.Flags().BoolVar(&everything, "all", false, "earlier ones too that still let somebody in")
 	cmd.Flags().BoolVar(&offline, "offline", false, "do not ask who is connected")
 	return cmd
 }
@@ -90,6 +108,25 @@ func whoIsOnline(cmd *cobra.Command, f *hub.Folder) (map[string][]hub.Link, erro
 	ctx, cancel := context.WithTimeout(cmd.Context(), 2*hubWait) // two questions to all servers
 	defer cancel()
 	return f.Online(ctx, l.nc)
+}
+
+// markMissing finds the subscribers whose consumer is not there.
+func markMissing(cmd *cobra.Command, f *hub.Folder, list []enrolled) error {
+	if !slices.ContainsFunc(list, func(e enrolled) bool { return e.Durable }) {
+		return nil
+	}
+	l, err := dialHub(f, hub.Observer)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	ctx, cancel := context.WithTimeout(cmd.Context(), hubWait)
+	defer cancel()
+	missing, err := withoutConsumer(ctx, f, l.js, time.Now())
+	for i := range list {
+		list[i].NoConsumer = list[i].State != "replaced" && slices.Contains(missing, list[i].Subscriber)
+	}
+	return err
 }
 
 // latest is the last credential of each terminal and subscriber, and earlier ones that still
@@ -128,7 +165,7 @@ func stateOf(c hub.Credential, newest bool, now time.Time) string {
 	return "good"
 }
 
-func printEnrolled(cmd *cobra.Command, list []enrolled, offline, asJSON bool) error {
+func printEnrolled(cmd *cobra.Command, list []enrolled, earlier int, offline, asJSON bool) error {
 	out := cmd.OutOrStdout()
 	if asJSON {
 		lines := json.NewEncoder(out)
@@ -150,6 +187,14 @@ func printEnrolled(cmd *cobra.Command, list []enrolled, offline, asJSON bool) er
 		}
 		fmt.Fprintln(p, p.line(columns, []string{e.Name(), e.Expires.Local().Format(time.DateOnly), e.State, connectedText(e.Links, offline)},
 			"", "", map[string]string{"good": "32", "soon": "33", "expired": "31", "revoked": "31"}[e.State]))
+	}
+	for _, e := range list {
+		if e.NoConsumer {
+			fmt.Fprintln(p, noConsumer(e.Subscriber))
+		}
+	}
+	if earlier > 0 {
+		fmt.Fprintf(p, "\n%d earlier still let somebody in: --all lists them, vestnik revoke ends all of one who is enrolled\n", earlier)
 	}
 	if ends > 0 {
 		fmt.Fprintf(p, "\n%d will be let in for less than 30 days more: vestnik enroll makes new credentials\n", ends)

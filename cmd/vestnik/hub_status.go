@@ -25,6 +25,8 @@ type hubState struct {
 	Streams   []streamState `json:"streams"`
 	Terminals []termState   `json:"terminals"`
 	Problems  []string      `json:"problems"`
+
+	noStreams bool // JetStream did not tell of any
 }
 
 type serverState struct {
@@ -113,6 +115,7 @@ func lookAtHub(ctx context.Context, f *hub.Folder) (*hubState, error) {
 	js, cancel := context.WithTimeout(ctx, hubWait)
 	defer cancel()
 	s.streams(js, l.js)
+	s.consumers(js, f, l.js)
 	return s, s.terminals(js, f, l.js, online)
 }
 
@@ -147,12 +150,46 @@ func (s *hubState) streams(ctx context.Context, js jetstream.JetStream) {
 		s.Streams = append(s.Streams, one)
 	}
 	if err := list.Err(); err != nil {
-		s.Problems = append(s.Problems, "JetStream: "+err.Error())
+		s.Problems = append(s.Problems, "the hub's JetStream does not answer yet: "+err.Error())
+		s.noStreams = true
 	}
 	sort.Slice(s.Streams, func(i, j int) bool { return s.Streams[i].Name < s.Streams[j].Name })
-	if !slices.ContainsFunc(s.Streams, func(one streamState) bool { return one.Name == streams.EvtStream }) {
+	if !s.noStreams && !slices.ContainsFunc(s.Streams, func(one streamState) bool { return one.Name == streams.EvtStream }) {
 		s.Problems = append(s.Problems, "stream "+streams.EvtStream+" is not there: vestnik hub apply makes it")
 	}
+}
+
+// consumers tells of subscribers whose consumer is not there.
+func (s *hubState) consumers(ctx context.Context, f *hub.Folder, js jetstream.JetStream) {
+	if s.noStreams {
+		return
+	}
+	missing, err := withoutConsumer(ctx, f, js, s.Time)
+	if err != nil {
+		s.Problems = append(s.Problems, err.Error())
+	}
+	for _, name := range missing {
+		s.Problems = append(s.Problems, noConsumer(name))
+	}
+}
+
+func noConsumer(subscriber string) string {
+	return "subscriber " + subscriber + " has no consumer: vestnik hub apply makes it"
+}
+
+// withoutConsumer are the subscribers who are to have a consumer that is not there.
+func withoutConsumer(ctx context.Context, f *hub.Folder, js jetstream.JetStream, now time.Time) (names []string, err error) {
+	subscribers, err := f.Durables(now)
+	if err != nil {
+		return nil, err
+	}
+	list, err := hub.DiffConsumers(ctx, js, subscribers)
+	for _, d := range list {
+		if d.Missing {
+			names = append(names, d.Consumer)
+		}
+	}
+	return names, err
 }
 
 // parallel is how many terminals' last events are asked for at once.

@@ -4,14 +4,17 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"vestnik/internal/broker/brokertest"
+	"vestnik/internal/hub"
 	"vestnik/internal/hub/hubtest"
 	"vestnik/streams"
 )
@@ -73,6 +76,8 @@ func TestHubCommands(t *testing.T) {
 	if m, err := nc.Request("central.API.CONSUMER.INFO.EVT.arch", nil, 5*time.Second); err != nil || !strings.Contains(string(m.Data), `"evt.*.*.critical.*"`) || strings.Contains(string(m.Data), `"evt.>"`) {
 		t.Errorf("enrolled anew for less, his consumer still has all: %s %v", m.Data, err)
 	}
+	consumersOfSubscribers(t, h, ok, bad)
+	oddEnrolments(t, dir, out, ok, bad)
 	text := ok("2 will be let in for less than 30 days more", "hub", "ls", "--hub", dir)
 	if !strings.Contains(text, "hub-1 from 127.0.0.1:") {
 		t.Errorf("nobody is connected:\n%s", text)
@@ -103,6 +108,87 @@ func TestHubCommands(t *testing.T) {
 	ok("SERVER", "hub", "status", "--hub", dir)
 }
 
+// EVT deleted and made anew takes the consumers of subscribers along: they are told of and
+// made again, from the first event that there is.
+func consumersOfSubscribers(t *testing.T, h *hubtest.Hub, ok func(string, ...string) string, bad func(int, string, ...string)) {
+	t.Helper()
+	js, dir := h.JetStream("operator"), h.Dir
+	ok("consumer arch         as it is to be", "hub", "diff", "--hub", dir, "--route")
+	if err := js.DeleteStream(t.Context(), "EVT"); err != nil {
+		t.Fatal(err)
+	}
+	evt := h.MakeEvt(streams.HubOptions{Route: true})
+	bad(1, "consumer arch         not there", "hub", "diff", "--hub", dir, "--route")
+	ok("subscriber arch has no consumer", "hub", "status", "--hub", dir)
+	ok("subscriber arch has no consumer", "hub", "ls", "--hub", dir)
+	if text := ok("subscriber arch has his consumer again", "hub", "apply", "--hub", dir, "--route"); strings.Contains(text, "soc") {
+		t.Errorf("of who has none:\n%s", text)
+	}
+	c, err := evt.Consumer(t.Context(), "arch")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg := c.CachedInfo().Config; cfg.DeliverPolicy != jetstream.DeliverAllPolicy || cfg.FilterSubject+strings.Join(cfg.FilterSubjects, " ") != "evt.*.*.critical.*" {
+		t.Errorf("made again: %+v", cfg)
+	}
+	cfg := hub.Consumer("arch", []string{"evt.>"}, jetstream.DeliverAllPolicy)
+	if _, err := js.CreateOrUpdateConsumer(t.Context(), "EVT", cfg); err != nil {
+		t.Fatal(err)
+	}
+	bad(1, "consumer arch filter", "hub", "diff", "--hub", dir, "--route")
+	ok("", "hub", "apply", "--hub", dir, "--route")
+	ok("consumer arch         as it is to be", "hub", "diff", "--hub", dir, "--route")
+}
+
+// Who is named twice, or cannot be given his files, is not enrolled; and of one who is
+// enrolled anew the latest is listed.
+func oddEnrolments(t *testing.T, dir, out string, ok func(string, ...string) string, bad func(int, string, ...string)) {
+	t.Helper()
+	record := func() string {
+		text, err := os.ReadFile(filepath.Join(dir, "enrolled.jsonl"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	before := record()
+	bad(1, "terminal 00000051 is named twice", "enroll", "50", "51", "00000051", "--hub", dir, "--out", out)
+	file := filepath.Join(out, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	bad(1, "make the folder", "enroll", "50", "--hub", dir, "--out", file)
+	bad(1, "make the folder", "enroll", "--subscriber", "x", "--hub", dir, "--out", file)
+	if after := record(); after != before {
+		t.Errorf("recorded: %s", strings.TrimPrefix(after, before))
+	}
+	if text := ok("reads evt.*.7.*.* evt.*.other.*.*", "enroll", "--subscriber", "twice", "--device", "CDM,7,other", "--hub", dir, "--out", out, "--expires", "60d"); strings.Count(text, "evt.*.7") != 2 {
+		t.Errorf("a subject twice:\n%s", text)
+	}
+	ok(filepath.Join(out, "<its number>"), "enroll", "52", "53", "--hub", dir, "--out", out, "--expires", "60d")
+	ok("", "enroll", "52", "--hub", dir, "--out", out, "--expires", "60d")
+	if text := ok("earlier still let somebody in", "hub", "ls", "--hub", dir, "--offline"); strings.Count(text, "00000052") != 1 {
+		t.Errorf("more than the latest:\n%s", text)
+	}
+	if text := ok("replaced", "hub", "ls", "--hub", dir, "--offline", "--all"); strings.Count(text, "00000052") != 2 {
+		t.Errorf("not all:\n%s", text)
+	}
+	ok("", "revoke", "52", "53", "--hub", dir)
+}
+
+// A hub whose JetStream does not answer is not said to be without EVT.
+func TestHubStatusWhileStarting(t *testing.T) {
+	t.Parallel()
+	_, js := brokertest.Start(t)
+	s := &hubState{}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	s.streams(over, js)
+	if len(s.Problems) != 1 || !strings.Contains(s.Problems[0], "does not answer yet") {
+		t.Errorf("%q", s.Problems)
+	}
+}
+
 // Wrong command lines are told of.
 func TestHubUsage(t *testing.T) {
 	t.Parallel()
@@ -115,6 +201,11 @@ func TestHubUsage(t *testing.T) {
 		{"enroll 4x --hub " + t.TempDir(), "is no hub's folder"},
 		{"enroll 40 --subscriber a --hub x", "not both at once"},
 		{"enroll 40 --severity critical --hub x", "go with --subscriber"},
+		{"enroll 40 --expires 9999999d --hub x", "from 1s to 36500d"},
+		{"enroll --subscriber a --device foo --hub x", `device "foo"`},
+		{"enroll --subscriber a --device * --hub x", `device "*"`},
+		{"enroll --subscriber a --severity Critical --hub x", `severity "Critical"`},
+		{"enroll --subscriber a --severity critical,> --hub x", `severity ">"`},
 		{"enroll 40 --expires never --hub x", "--expires never"},
 		{"revoke --hub " + t.TempDir(), "is no hub's folder"},
 		{"hub ls", "--hub FOLDER is missing"},

@@ -5,8 +5,6 @@ import (
 	"os"
 	"strings"
 	"time"
-
-	"github.com/nats-io/jwt/v2"
 )
 
 // expiresSoon is how long before their end credentials are told of.
@@ -37,13 +35,9 @@ func credsDoubts(path, atm string, now time.Time) (list []string) {
 	if err != nil {
 		return nil // which Check has said
 	}
-	token, err := jwt.ParseDecoratedJWT(text)
+	u, err := userIn(text)
 	if err != nil {
-		return []string{"hold no user's JWT"}
-	}
-	u, err := jwt.DecodeUserClaims(token)
-	if err != nil {
-		return []string{"hold no user's JWT"}
+		return []string{err.Error()}
 	}
 	for _, tag := range u.Tags {
 		if of, ok := strings.CutPrefix(tag, "atm:"); ok && of != atm {

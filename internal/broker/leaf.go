@@ -69,6 +69,9 @@ func remoteProblems(opts *server.Options, r *server.RemoteLeafOpts) (list []stri
 			list = append(list, "needs account, the name of one that imports cmd.> of the account with the store: from "+account+" no command of the hub arrives")
 		}
 	}
+	if len(opts.Accounts) == 0 && r.LocalAccount != "" && r.LocalAccount != server.DEFAULT_GLOBAL_ACCOUNT {
+		list = append(list, "is bound to account "+r.LocalAccount+", and there are no accounts: take account out (vestnik enroll without --account)")
+	}
 	elsewhere := func(u *url.URL) bool { return !onlyHere(u.Hostname()) && u.Scheme != "wss" }
 	if r.TLSConfig == nil && slices.ContainsFunc(r.URLs, elsewhere) {
 		list = append(list, "needs tls { ca_file … }: the hub is another computer, and tls:// alone does not make nats-server ask for TLS")
@@ -181,6 +184,15 @@ func tokenValue(v any) any {
 
 // Links is how many leaf links of this server are up.
 func (s *Server) Links() int { return s.s.NumLeafNodes() }
+
+// LinkTrouble is why no link is up, in the words of the hub or of the network, as far as it
+// is known: "Authorization Violation" = the credentials have expired or are revoked.
+func (s *Server) LinkTrouble() string {
+	if s.Links() > 0 {
+		return ""
+	}
+	return s.said.linkTold()
+}
 
 // Remotes is how many links nats.conf asks for.
 func (s *Server) Remotes() int { return s.remotes }

@@ -52,6 +52,7 @@ func TestLeafRefused(t *testing.T) {
 		"with TLS":         {domain + remote(`url: "tls://hub.example:7422", tls { ca_file: "DIR/ca.pem" }, `+denies), nil},
 		"no credentials":   {domain + remote(here+`credentials: "DIR/none.creds", `+denies), []string{":4:5: leaf remote nats://127.0.0.1:7422 cannot use "}},
 		"no account":       {domain + "accounts { V { jetstream: enabled }, H {} }\n" + remote(here+denies), []string{":5:5: leaf remote nats://127.0.0.1:7422 needs account"}},
+		"no accounts":      {domain + remote(here+"account: X, "+denies), []string{":4:5: leaf remote nats://127.0.0.1:7422 is bound to account X, and there are no accounts"}},
 		"an account":       {domain + "accounts { V { jetstream: enabled }, H {} }\n" + remote(here+"account: H, "+denies), nil},
 		"two accounts":     {domain + "accounts { V { jetstream: enabled }, H {}, I {} }\n" + strings.Replace(remote(here+"account: H, "+denies), "\n]", ",\n  { "+here+"account: I, "+denies+" }\n]", 1), []string{":6:5: leaf remote nats://127.0.0.1:7422 is bound to another account"}},
 		"no such account":  {domain + "accounts { V { jetstream: enabled } }\n" + remote(here+"account: H, "+denies), []string{":5:5: leaf remote nats://127.0.0.1:7422 needs account, the name of one that imports cmd.> of the account with the store: from H"}},

@@ -29,7 +29,7 @@ type Server struct {
 	login   []nats.Option // of connections inside the process
 	link    []nats.Option // of those in the account of the links to a hub
 	stop    func()        // of the look for changed certificates
-	unwatch func()        // of the look for silent links
+	unwatch func()        // of the look for silent links, and for changed credentials
 	log     zerolog.Logger
 	lock    *flock.Flock
 	said    *logger
@@ -86,6 +86,7 @@ func Start(o Options) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(err, lock.Unlock())
 	}
+	creds := credsOf(opts)
 	var s *server.Server
 	if o.Before != nil {
 		err = o.Before(opts.StoreDir)
@@ -102,7 +103,8 @@ func Start(o Options) (*Server, error) {
 	if addr, ok := s.Addr().(*net.TCPAddr); ok {
 		b.port = addr.Port
 	}
-	b.unwatch = b.watchLinks(opts.PingInterval)
+	silent, changed := b.watchLinks(opts.PingInterval), b.watchCreds(creds)
+	b.unwatch = func() { silent(); changed() }
 	if o.After != nil {
 		if err := b.Unrecovered(); err != nil {
 			b.Close()

@@ -33,6 +33,7 @@ type Options struct {
 	Link   *nats.Conn          // in the account of the leaf link, with inboxes below Inbox(ATM)
 	JS     jetstream.JetStream // of the edge's own store
 	Links  func() int          // links to a hub that are up
+	Why    func() string       // if set: why no link is up, as far as it is known
 	Routed bool                // the hub's router routes this terminal (vestnik.conf, hub { route: hub })
 	// Report tells the monitoring systems of a finding, by an event of the edge's own (SPEC 4).
 	// nil error = it is stored.
@@ -599,6 +600,11 @@ func (f *Forwarder) Stats() Stats {
 	defer f.mu.Unlock()
 	s := f.stats
 	s.Linked = f.opts.Links() > 0
+	if s.Error == errNoLink.Error() && f.opts.Why != nil {
+		if why := f.opts.Why(); why != "" {
+			s.Error += ": " + why
+		}
+	}
 	return s
 }
 

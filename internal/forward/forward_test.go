@@ -83,7 +83,7 @@ func (e *edge) forward() (stop func()) {
 	number := cmp.Or(e.number, atm)
 	link, err := e.b.ConnectLink("forward", nats.CustomInboxPrefix(Inbox(number)))
 	must(e.t, err)
-	e.f = New(Options{ATM: number, Link: link, JS: e.js, Links: e.b.Links, Report: e.report, Log: logOf(e.t)})
+	e.f = New(Options{ATM: number, Link: link, JS: e.js, Links: e.b.Links, Why: e.b.LinkTrouble, Report: e.report, Log: logOf(e.t)})
 	e.f.opts.Other = func(o *Other) { e.mu.Lock(); defer e.mu.Unlock(); e.other = o }
 	e.f.keepEvery = 50 * time.Millisecond
 	if e.every > 0 {
@@ -295,7 +295,7 @@ func testHubStops(t *testing.T, h *hubtest.Hub) {
 	for i := range 3 {
 		h.Stop(i)
 	}
-	await(t, 30*time.Second, func() bool { return e.f.Stats().Error == errNoLink.Error() })
+	await(t, 30*time.Second, func() bool { return strings.HasPrefix(e.f.Stats().Error, errNoLink.Error()+": ") })
 	e.record(300, 10)
 	events := e.f.Stats().Events
 	for i := range 3 {

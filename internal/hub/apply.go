@@ -13,15 +13,19 @@ import (
 	"vestnik/streams"
 )
 
-// Difference is what a stream of the hub is to be and is.
+// Difference is what a stream of the hub, or a subscriber's consumer, is to be and is.
 type Difference struct {
-	Stream  string  `json:"stream"`
-	Missing bool    `json:"missing,omitempty"`
-	Fields  []Field `json:"fields"` // all that are compared, where it is there
-	Problem string  `json:"problem,omitempty"`
+	Stream   string  `json:"stream"`
+	Consumer string  `json:"consumer,omitempty"` // of the stream: it is about this
+	Missing  bool    `json:"missing,omitempty"`
+	Fields   []Field `json:"fields"` // all that are compared, where it is there
+	Problem  string  `json:"problem,omitempty"`
 
 	want jetstream.StreamConfig
 	have jetstream.StreamInfo
+
+	consumer jetstream.ConsumerConfig // which is there
+	subjects []string                 // that it is to have
 }
 
 // Field is one setting of a stream.
@@ -196,6 +200,8 @@ func (d *Difference) unrouted(ctx context.Context, js jetstream.JetStream) error
 // would go, and it never deletes a stream.
 func (d Difference) Apply(ctx context.Context, js jetstream.JetStream) error {
 	switch {
+	case d.Consumer != "":
+		return d.applyConsumer(ctx, js)
 	case d.Problem != "":
 		return fmt.Errorf("stream %s stays as it is: %s", d.Stream, d.Problem)
 	case d.Missing:

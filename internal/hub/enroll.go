@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,6 +53,9 @@ func (f *Folder) Enroll(e Enrolment) (Entry, error) {
 	if err != nil {
 		return Entry{}, fmt.Errorf("read the hub's authority: %w", err)
 	}
+	if err := writable(dir); err != nil {
+		return Entry{}, err
+	}
 	// The record comes first: credentials that nobody knows of could not be revoked.
 	entry := Entry{What: Issued, Terminal: t, Key: u.claims.Subject, At: e.Now.UTC().Truncate(time.Second), Expires: time.Unix(u.claims.Expires, 0).UTC()}
 	err = f.record(entry)
@@ -67,6 +71,19 @@ func (f *Folder) Enroll(e Enrolment) (Entry, error) {
 		}
 	}
 	return entry, err
+}
+
+// writable makes a folder, if it is not there, and finds out whether files can be made in
+// it: nobody is to be recorded as enrolled who has got no files.
+func writable(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make the folder for the credentials: %w", err)
+	}
+	try, err := os.CreateTemp(dir, ".try-*")
+	if err != nil {
+		return fmt.Errorf("write the credentials: %w", err)
+	}
+	return errors.Join(try.Close(), os.Remove(try.Name()))
 }
 
 func (f *Folder) linkData(terminal, account string) any {
@@ -92,7 +109,9 @@ type Subscriber struct {
 func (s Subscriber) Subjects() (list []string) {
 	some := func(list []string, token func(string) string) (all []string) {
 		for _, v := range list {
-			all = append(all, token(v))
+			if t := token(v); !slices.Contains(all, t) {
+				all = append(all, t)
+			}
 		}
 		if len(all) == 0 {
 			all = []string{"*"}
@@ -107,6 +126,22 @@ func (s Subscriber) Subjects() (list []string) {
 		}
 	}
 	return list
+}
+
+// Check refuses what would silently mean another event: no device and no severity has such
+// a name. other is what events have whose own is none of those.
+func (s Subscriber) Check() error {
+	for _, d := range s.Devices {
+		if d != "other" && streams.Device(d) == "other" {
+			return fmt.Errorf("device %q: want a number (0 to 7, 12 to 14), PRR IDC CIM SIU PIN CDM PRJ, or other", d)
+		}
+	}
+	for _, v := range s.Severities {
+		if v != "other" && streams.Severity(v) == "other" {
+			return fmt.Errorf("severity %q: want normal, warning, critical or other", v)
+		}
+	}
+	return nil
 }
 
 // Filter is that of his consumer.
@@ -139,6 +174,9 @@ func (f *Folder) Subscribe(s Subscriber) (entry Entry, account string, err error
 	if err := CheckName(s.Name); err != nil {
 		return Entry{}, "", err
 	}
+	if err := s.Check(); err != nil {
+		return Entry{}, "", err
+	}
 	if n := len(s.Subjects()); n > maxSubjects {
 		return Entry{}, "", fmt.Errorf("%d combinations of terminal, device and severity, at most %d: leave one of the three out", n, maxSubjects)
 	}
@@ -167,6 +205,9 @@ func (f *Folder) Subscribe(s Subscriber) (entry Entry, account string, err error
 	entry = Entry{What: Issued, Subscriber: s.Name, Key: u.claims.Subject, Account: name, At: s.Now.UTC().Truncate(time.Second),
 		Expires: time.Unix(u.claims.Expires, 0).UTC(), Subjects: s.Filter(), Durable: s.Durable}
 	dir := filepath.Join(s.Out, s.Name)
+	if err := writable(dir); err != nil {
+		return Entry{}, "", err
+	}
 	err = errors.Join(f.record(entry), u.write(filepath.Join(dir, TerminalCreds), key), writeFile(filepath.Join(dir, TerminalCA), ca, 0o644))
 	return entry, account, err
 }

@@ -19,7 +19,11 @@ type role struct {
 	name, account, about string
 	publish, subscribe   []string
 	denied               []string // of publish
+	asked                bool     // answers whoever asks it
 }
+
+// polls is the sink that polls commands and has terminals execute them (SPEC 7).
+const polls = "proxima"
 
 // reads is what reading a stream takes.
 var reads = []string{"$JS.API.INFO", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST",
@@ -38,12 +42,16 @@ func roles(sinks []string) []role {
 	list := []role{
 		{name: "router", account: Central, about: "routes the events of EVT, keeps the streams small",
 			publish:   join(reads, makes, []string{"out.>", "rt.>", "done.>", "mark.>", "$KV." + streams.Control + ".>", "$KV." + streams.Routed + ".>", "$JS.API.STREAM.PURGE.*", "$JS.API.STREAM.MSG.DELETE.*", streams.Ctl("router", "sole"), "ctl.*.status"}),
-			subscribe: answers("router")},
+			subscribe: answers("router"), asked: true},
 	}
 	for _, sink := range sinks {
 		program := "sink-" + sink
-		list = append(list, role{name: program, account: Central, about: "delivers to " + sink,
-			publish: join(reads, makes, []string{"done." + sink + ".>", "mark." + sink, "$KV.COMMANDS." + sink + ".>", "cmd.*.*", streams.Ctl(program, "sole")}), subscribe: answers(program)})
+		r := role{name: program, account: Central, about: "delivers to " + sink, asked: true,
+			publish: join(reads, makes, []string{"done." + sink + ".>", "mark." + sink, streams.Ctl(program, "sole")}), subscribe: answers(program)}
+		if sink == polls {
+			r.publish = append(r.publish, "$KV."+streams.Polled+"."+sink+".>", "cmd.*.*")
+		}
+		list = append(list, r)
 	}
 	return append(list,
 		role{name: Operator, account: Central, about: "a person who reads, commands terminals, replays, steers, makes the streams",
@@ -63,6 +71,8 @@ func join(lists ...[]string) (all []string) {
 
 func (r role) permissions() (p jwt.Permissions) {
 	p.Pub.Allow, p.Pub.Deny, p.Sub.Allow = r.publish, r.denied, r.subscribe
-	p.Resp = &jwt.ResponsePermission{MaxMsgs: 1, Expires: 2 * 60 * 1e9}
+	if r.asked { // it holds against what is denied: who hears all would ask himself
+		p.Resp = &jwt.ResponsePermission{MaxMsgs: 1, Expires: 2 * 60 * 1e9}
+	}
 	return p
 }
