@@ -252,7 +252,7 @@ func TestReplayOut(t *testing.T) {
 	if got, err := os.ReadFile(file); err != nil || string(got) != want || !strings.Contains(errs, "bad.jsonl:6: ") || !strings.Contains(errs, "out.jsonl is not written") {
 		t.Errorf("%s %v\n%s", got, err, errs)
 	}
-	if left, _ := filepath.Glob(file + ".*"); len(left) > 0 {
+	if left, _ := filepath.Glob(filepath.Join(f.dir, "*out.jsonl.*")); len(left) > 0 {
 		t.Error("left over:", left)
 	}
 	if out, errs := f.wants(true, "replay --lenient --from "+bad); out != want || !strings.Contains(errs, "1 lines were no events") {
