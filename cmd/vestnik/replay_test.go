@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http/httptest"
 	"os"
@@ -327,6 +328,12 @@ func TestReplayStore(t *testing.T) {
 			t.Errorf("%s: %v\n%s%s", args, err, &out, &errs)
 		}
 	}
+	for _, folder := range []string{"jetstream", "jetstream/$G", "jetstream/$G/streams", "jetstream/$G/streams/EVENTS"} { // any between
+		var out bytes.Buffer
+		if err := run(t.Context(), []string{"replay", "--store", filepath.Join(store, folder)}, nil, &out, io.Discard); err != nil || out.String() != want {
+			t.Errorf("%s: %v\n%s", folder, err, &out)
+		}
+	}
 	if d := cmp.Diff(before, tree(t, store)); d != "" {
 		t.Error("the folder has changed:", d)
 	}
@@ -421,7 +428,7 @@ func TestReplayFollow(t *testing.T) {
 		}()
 		shown := func() string {
 			if strings.HasPrefix(args, "--out ") {
-				left, _ := filepath.Glob(filepath.Join(f.dir, "followed.jsonl.*.tmp"))
+				left, _ := filepath.Glob(filepath.Join(f.dir, ".followed.jsonl.*.tmp"))
 				if len(left) == 1 {
 					data, _ := os.ReadFile(left[0])
 					return string(data)
@@ -448,6 +455,18 @@ func TestReplayFollow(t *testing.T) {
 	}
 	if data, err := os.ReadFile(filepath.Join(f.dir, "followed.jsonl")); err != nil || strings.Count(string(data), "\n") < 4 {
 		t.Errorf("%s %v", data, err)
+	}
+}
+
+// Following that ends before a server is there leaves an empty document, not none.
+func TestReplayFollowsNothing(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out, errs bytes.Buffer
+	err := run(ctx, []string{"replay", "--follow", "--output", "xml", "--server", "nats://127.0.0.1:1"}, nil, &out, &errs)
+	if err != nil || !strings.HasSuffix(out.String(), "<events>\n</events>\n") {
+		t.Errorf("%v: %q %s", err, &out, &errs)
 	}
 }
 
