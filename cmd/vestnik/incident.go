@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -76,27 +75,19 @@ func deliveriesOf(ctx context.Context, l *link, c chosen, f func(ledger.Entry) e
 
 // writeWhole writes a file so that it is there whole or not at all, and never in the place
 // of another.
-func writeWhole(name string, write func(*os.File) error) (err error) {
-	if present(name) {
+func writeWhole(name string, write func(*os.File) error) error {
+	if _, err := os.Lstat(name); err == nil { // a link to nothing is there, too
 		return fmt.Errorf("%s is there already: choose another name", name)
 	}
-	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
+	f, err := besides(name)
 	if err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	defer func() {
-		if err != nil {
-			_ = f.Close()
-			_ = os.Remove(f.Name())
-		}
-	}()
-	if err := write(f); err != nil {
 		return err
 	}
-	for _, step := range []func() error{f.Sync, f.Close, func() error { return os.Rename(f.Name(), name) }} {
-		if err := step(); err != nil {
-			return fmt.Errorf("write %s: %w", name, err)
-		}
+	if err := write(f.File); err != nil {
+		return f.end(err)
+	}
+	if err := f.end(nil); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
 	}
 	return nil
 }

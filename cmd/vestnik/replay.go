@@ -302,10 +302,13 @@ func (r *replaying) hand(ctx context.Context, one replay.Record) error {
 
 // end completes what has been handed over, and says how many events they were.
 func (r *replaying) end(err error) error {
+	ctx := r.cmd.Context()
 	if r.to == nil {
+		if r.follow && ctx.Err() != nil && r.replayFlags.to == "" {
+			return r.nothing(context.WithoutCancel(ctx))
+		}
 		return err
 	}
-	ctx := r.cmd.Context()
 	if r.follow && ctx.Err() != nil {
 		err = nil // that is how following ends: what is there is whole
 		var stop context.CancelFunc
@@ -321,6 +324,15 @@ func (r *replaying) end(err error) error {
 	}
 	_, err = fmt.Fprintf(r.errs, "%s of %s\n", counted(r.course.found, "event"), r.source.name)
 	return err
+}
+
+// nothing prints what no events are in the form: following has ended before it began.
+func (r *replaying) nothing(ctx context.Context) error {
+	to, err := r.printing(ctx, r.cmd.OutOrStdout())
+	if err != nil {
+		return err
+	}
+	return to.end(ctx, nil)
 }
 
 // newRun is the id that marks the events of a replay.

@@ -8,8 +8,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/url"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -38,16 +36,16 @@ func (f *replayFlags) outlet(ctx context.Context, cmd *cobra.Command, l *link) (
 	case "sink":
 		return f.delivering(ctx, cmd, l, name)
 	}
-	return f.printing(cmd.OutOrStdout())
+	return f.printing(ctx, cmd.OutOrStdout())
 }
 
 // printing prints to out, or writes the file of --out.
-func (f *replayFlags) printing(out io.Writer) (outlet, error) {
+func (f *replayFlags) printing(ctx context.Context, out io.Writer) (outlet, error) {
 	p := &printing{out: out, path: f.out, live: f.follow || f.pace.Speed > 0}
 	if f.out != "" {
-		file, err := os.CreateTemp(filepath.Dir(f.out), filepath.Base(f.out)+".*.tmp")
+		file, err := createFile(ctx, f.out)
 		if err != nil {
-			return nil, fmt.Errorf("write %s: %w", f.out, err)
+			return nil, err
 		}
 		p.file, p.out = file, file
 	}
@@ -71,7 +69,7 @@ type printing struct {
 	buf  *bufio.Writer
 	out  io.Writer
 	live bool // an event is shown as soon as it is there
-	file *os.File
+	file *outFile
 	path string
 }
 
@@ -93,19 +91,9 @@ func (p *printing) end(_ context.Context, failed error) error {
 	if p.file == nil {
 		return cmp.Or(failed, err)
 	}
-	if failed == nil && err == nil {
-		err = p.file.Sync()
-	}
-	if closeErr := p.file.Close(); err == nil {
-		err = closeErr
-	}
-	if failed == nil && err == nil {
-		err = os.Rename(p.file.Name(), p.path)
-	}
-	if failed == nil && err == nil {
+	if err = p.file.end(cmp.Or(failed, err)); err == nil {
 		return nil
 	}
-	_ = os.Remove(p.file.Name()) // the error says more
 	if failed != nil {
 		return fmt.Errorf("%s is not written: %w", p.path, failed)
 	}

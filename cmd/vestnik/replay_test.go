@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http/httptest"
 	"os"
@@ -252,7 +253,7 @@ func TestReplayOut(t *testing.T) {
 	if got, err := os.ReadFile(file); err != nil || string(got) != want || !strings.Contains(errs, "bad.jsonl:6: ") || !strings.Contains(errs, "out.jsonl is not written") {
 		t.Errorf("%s %v\n%s", got, err, errs)
 	}
-	if left, _ := filepath.Glob(file + ".*"); len(left) > 0 {
+	if left, _ := filepath.Glob(filepath.Join(f.dir, "*out.jsonl.*")); len(left) > 0 {
 		t.Error("left over:", left)
 	}
 	if out, errs := f.wants(true, "replay --lenient --from "+bad); out != want || !strings.Contains(errs, "1 lines were no events") {
@@ -325,6 +326,12 @@ func TestReplayStore(t *testing.T) {
 		err := run(t.Context(), append([]string{"replay", "--store", store}, strings.Fields(args)...), nil, &out, &errs)
 		if err != nil || out.String() != wanted || strings.Contains(errs.String(), "damage") {
 			t.Errorf("%s: %v\n%s%s", args, err, &out, &errs)
+		}
+	}
+	for _, folder := range []string{"jetstream", "jetstream/$G", "jetstream/$G/streams", "jetstream/$G/streams/EVENTS"} { // any between
+		var out bytes.Buffer
+		if err := run(t.Context(), []string{"replay", "--store", filepath.Join(store, folder)}, nil, &out, io.Discard); err != nil || out.String() != want {
+			t.Errorf("%s: %v\n%s", folder, err, &out)
 		}
 	}
 	if d := cmp.Diff(before, tree(t, store)); d != "" {
@@ -421,7 +428,7 @@ func TestReplayFollow(t *testing.T) {
 		}()
 		shown := func() string {
 			if strings.HasPrefix(args, "--out ") {
-				left, _ := filepath.Glob(filepath.Join(f.dir, "followed.jsonl.*.tmp"))
+				left, _ := filepath.Glob(filepath.Join(f.dir, ".followed.jsonl.*.tmp"))
 				if len(left) == 1 {
 					data, _ := os.ReadFile(left[0])
 					return string(data)
@@ -448,6 +455,18 @@ func TestReplayFollow(t *testing.T) {
 	}
 	if data, err := os.ReadFile(filepath.Join(f.dir, "followed.jsonl")); err != nil || strings.Count(string(data), "\n") < 4 {
 		t.Errorf("%s %v", data, err)
+	}
+}
+
+// Following that ends before a server is there leaves an empty document, not none.
+func TestReplayFollowsNothing(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out, errs bytes.Buffer
+	err := run(ctx, []string{"replay", "--follow", "--output", "xml", "--server", "nats://127.0.0.1:1"}, nil, &out, &errs)
+	if err != nil || !strings.HasSuffix(out.String(), "<events>\n</events>\n") {
+		t.Errorf("%v: %q %s", err, &out, &errs)
 	}
 }
 
@@ -496,12 +515,12 @@ func TestReplayInterrupted(t *testing.T) {
 	go func() {
 		ended <- run(ctx, []string{"replay", "--speed", "original", "--out", file, "--server", f.server.ClientURL()}, nil, &live{}, &errs)
 	}()
-	f.until("it has begun", func() bool { left, _ := filepath.Glob(file + ".*.tmp"); return len(left) == 1 && size(left[0]) > 0 })
+	f.until("it has begun", func() bool { left, _ := filepath.Glob(filepath.Join(f.dir, ".half.jsonl.*.tmp")); return len(left) == 1 && size(left[0]) > 0 })
 	cancel()
 	if err := <-ended; err == nil || !strings.Contains(errs.String(), "interrupted") {
 		t.Error(err, errs.String())
 	}
-	if left, _ := filepath.Glob(file + "*"); len(left) != 0 {
+	if left, _ := filepath.Glob(filepath.Join(f.dir, "*half.jsonl*")); len(left) != 0 {
 		t.Error("left:", left)
 	}
 }

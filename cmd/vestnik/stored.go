@@ -131,7 +131,7 @@ func damageOf(r *scrub.Reader) (list []string) {
 		list = append(list, "damage: missing: "+rangeText(lost))
 	}
 	if d.Torn > 0 {
-		list = append(list, fmt.Sprintf("the last %d bytes of the stream are no whole record: a write that a power cut ended; nobody was told that it was stored", d.Torn))
+		list = append(list, fmt.Sprintf("the last %d bytes of the stream are no whole record: a write that a power cut ended, and then most likely nobody was told that it was stored; or a file that was cut off", d.Torn))
 	}
 	return list
 }

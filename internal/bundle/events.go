@@ -52,12 +52,24 @@ func (l *Log) Put(r replay.Record) error {
 	return nil
 }
 
+// received is when the event came, as well as that is known; "" = it is not.
+func received(r replay.Record) string {
+	at := r.Received()
+	if at.IsZero() {
+		at = r.Stored
+	}
+	if at.IsZero() {
+		return ""
+	}
+	return at.UTC().Format(time.RFC3339Nano)
+}
+
 // put writes <stored> with the XML as it was received, without its declaration; what could
 // not stand in a document as base64.
 func (l *Log) put(r replay.Record, e *event.Event) error {
 	var s strings.Builder
 	s.WriteString("<stored")
-	for _, a := range []event.Attr{{Name: "id", Value: e.ID}, {Name: "received", Value: e.Received().Format(time.RFC3339Nano)},
+	for _, a := range []event.Attr{{Name: "id", Value: e.ID}, {Name: "received", Value: received(r)},
 		{Name: "terminal", Value: e.Terminal}, {Name: "edge", Value: r.Edge}, {Name: "signature", Value: e.Signature},
 		{Name: "stream", Value: r.Stream}, {Name: "seq", Value: fmt.Sprintf("%d.%d", r.Seq, r.Index)}} {
 		if a.Value != "" {

@@ -16,7 +16,7 @@ import (
 type File struct {
 	R        io.Reader
 	Name     string
-	Lenient  bool     // what we do not know is left out: members, and lines that are no events
+	Lenient  bool     // what we do not know is left out: members of our events, and lines that are none (event.ParseOurs)
 	Skipped  *int     // lines left out, nil = nobody asks
 	Progress Progress // bytes read; total is Size
 	Size     uint64   // 0 = not known
@@ -32,7 +32,7 @@ func (s File) Read(ctx context.Context, _ Query, follow bool, f func(Record) err
 	}
 	parse := event.ParseWhole
 	if s.Lenient {
-		parse = event.ParseJSON
+		parse = event.ParseOurs
 	}
 	lines := bufio.NewReaderSize(s.R, 256<<10)
 	var read uint64

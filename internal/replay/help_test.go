@@ -59,7 +59,7 @@ func stored(t testing.TB, js jetstream.JetStream) {
 	t.Helper()
 	select {
 	case <-js.PublishAsyncComplete():
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("not stored")
 	}
 }

@@ -76,13 +76,13 @@ func (r *Reader) Name() string { return r.name() }
 func (r *Reader) Stream() string { return r.stream }
 
 // Open finds the streams in a store: dir may be the store's folder (of an edge or a server
-// of the hub), its jetstream folder, an account's folder in that, or a stream's.
+// of the hub), its jetstream folder, an account's folder in that, the streams folder in that, or a stream's.
 func Open(dir string) ([]*Reader, error) {
 	if _, err := os.Stat(dir); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	var list []*Reader
-	for _, pattern := range []string{".", "streams/*", "*/streams/*", "jetstream/*/streams/*", "*/jetstream/*/streams/*"} {
+	for _, pattern := range []string{".", "*", "streams/*", "*/streams/*", "jetstream/*/streams/*", "*/jetstream/*/streams/*"} {
 		dirs, err := filepath.Glob(filepath.Join(escape(dir), filepath.FromSlash(pattern)))
 		if err != nil {
 			return nil, fmt.Errorf("open store %s: %w", dir, err)
