@@ -116,24 +116,6 @@ func routed(ctx context.Context, js jetstream.JetStream) (streams.Position, erro
 	if err != nil {
 		return streams.Position{}, fmt.Errorf("look up ROUTE: %w", err)
 	}
-	state := route.CachedInfo().State
-	if state.Msgs == 0 { // made, but nothing was routed yet
-		return streams.Position{}, nil
-	}
-	m, err := route.GetMsg(ctx, state.LastSeq)
-	for seq := state.LastSeq; errors.Is(err, jetstream.ErrMsgNotFound) && seq > state.FirstSeq; {
-		seq-- // the disk lost the end and kept its number
-		m, err = route.GetMsg(ctx, seq)
-	}
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return streams.Position{}, nil
-	}
-	if err != nil {
-		return streams.Position{}, fmt.Errorf("read the end of ROUTE: %w", err)
-	}
-	p, err := streams.ParsePosition(m.Header.Get(streams.HeaderPos))
-	if err != nil {
-		return streams.Position{}, nil // not written by a router: nothing to compare
-	}
-	return p, nil
+	_, p, err := streams.RouteEnd(ctx, route, route.CachedInfo().State)
+	return p, err
 }

@@ -24,6 +24,7 @@ type session struct {
 	route        jetstream.Stream
 	incarnations []streams.Incarnation
 	end          uint64        // of EVENTS, when the session began
+	stray        bool          // ROUTE's last message is not the router's
 	beyond       uint64        // the last message of EVENTS taken; what ROUTE does not tell, at a hub, is told by rt.pos
 	since        time.Duration // when ROUTE told all, by clock.Moment's Run
 	w            *writer
