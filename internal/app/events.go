@@ -119,3 +119,27 @@ func routed(ctx context.Context, js jetstream.JetStream) (streams.Position, erro
 	_, p, err := streams.RouteEnd(ctx, route, route.CachedInfo().State)
 	return p, err
 }
+
+// routedFrom puts on record from which event on the terminal is routed where the
+// configuration says, if that is news: before anything more is stored, forwarded or routed.
+func (s *store) routedFrom(ctx context.Context) error {
+	events, err := s.js.Stream(ctx, streams.Events)
+	if err != nil {
+		return fmt.Errorf("look up EVENTS: %w", err)
+	}
+	seen, err := routed(ctx, s.js)
+	if err != nil {
+		return err
+	}
+	info := events.CachedInfo()
+	cfg := info.Config
+	seen = seen.Resume(streams.Incarnations(cfg.Metadata))
+	if !streams.RouteAt(&cfg, s.cfg.RoutedAtHub(), seen, info.State) {
+		return nil
+	}
+	s.log.Info().Bool("hub", s.cfg.RoutedAtHub()).Uint64("last", info.State.LastSeq).Str("routed", seen.String()).Msg("where events are routed is on record")
+	if _, err := s.js.UpdateStream(ctx, cfg); err != nil {
+		return fmt.Errorf("record where events are routed: %w", err)
+	}
+	return nil
+}

@@ -61,7 +61,7 @@ func runRouter(ctx context.Context, cfg *config.Config, log zerolog.Logger, at p
 		signatures[s.Name] = s.Sinks
 	}
 	place, terminals := Layout(cfg), newRoll(js, cfg, log)
-	opts := router.Options{API: at.api, Place: place, Saw: terminals.saw(), Signatures: signatures, Load: load, Events: at.feeds.events, Queues: at.feeds.queues, Log: log}
+	opts := router.Options{Conf: cfg.File, API: at.api, Place: place, Saw: terminals.saw(), Signatures: signatures, Load: load, Events: at.feeds.events, Queues: at.feeds.queues, Log: log}
 	opts.Prepare = func(ctx context.Context) error { return ensureRoute(ctx, js, cfg, log) } // the edge may come back with an empty store
 	var k *keeper.Keeper
 	if at.board != nil {

@@ -262,11 +262,28 @@ func (s *session) halfDone(ctx context.Context) error {
 	return s.event(ctx, s.pos.Seq, s.pos.Index, in.events[s.pos.Index])
 }
 
-// settlePosition writes the position where ROUTE's end does not tell it: behind strays.
+// settlePosition writes the position where ROUTE's end does not tell it: behind what is the
+// hub's, so that nobody waits for that to be routed here, and behind strays.
 func (s *session) settlePosition(ctx context.Context) error {
-	if !s.stray {
+	write := s.stray
+	if p := s.skip(); p != s.pos {
+		s.pos, write = p, true
+	}
+	if !write {
 		return nil
 	}
 	_, err := s.w.put(ctx, s.newMsg(streams.Pos))
 	return err
+}
+
+// skip is the position behind what follows and is routed at the hub.
+func (s *session) skip() streams.Position {
+	p := s.pos
+	for i, at := range s.stretches[:max(len(s.stretches), 1)-1] {
+		end := s.stretches[i+1].Seq - 1
+		if at.Hub && p.Covers(at.Seq, at.Index-1, 0) && p.Seq <= end {
+			p = streams.Position{Incarnation: streams.IncarnationAt(s.incarnations, end), Seq: end, Index: complete, K: complete}
+		}
+	}
+	return p
 }
