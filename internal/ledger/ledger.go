@@ -148,7 +148,7 @@ func (v *View) Tally(sinks ...string) map[string]Tally {
 		}
 		state := streams.States[f.state]
 		t.Counts[state]++
-		if at := v.book.received(k.id); Owed(state) && (t.Oldest.IsZero() || at.Before(t.Oldest)) {
+		if at := v.book.received(k.id); Owed(state) && !at.IsZero() && (t.Oldest.IsZero() || at.Before(t.Oldest)) {
 			t.Oldest = at
 		}
 		all[name] = t
