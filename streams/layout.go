@@ -54,6 +54,21 @@ func (l Layout) DoneConfig(maxBytes int64) jetstream.StreamConfig {
 	return l.beside(DoneConfig(maxBytes))
 }
 
+// leastDone is DONE's least limit by default: outcomes and what is set aside need
+// some room however small the store.
+const leastDone = 8 << 20
+
+// hubRoute is ROUTE's limit by default where EVT has none of its own.
+const hubRoute = 4 << 30
+
+// BytesBeside are the limits of ROUTE and DONE by default, beside an input of this limit.
+func BytesBeside(input int64) (route, done int64) {
+	if input <= 0 {
+		input = hubRoute
+	}
+	return input, max(input/4, leastDone)
+}
+
 // beside: at a hub single messages are read from the stream's leader. A direct get may be
 // answered by a server that has not got them yet, and "not there" has a meaning to us.
 func (l Layout) beside(cfg jetstream.StreamConfig) jetstream.StreamConfig {

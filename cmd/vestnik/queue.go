@@ -162,7 +162,11 @@ func queueLine(p page, e ledger.Entry) string {
 	if e.Attempts > 0 {
 		tries = fmt.Sprint(e.Attempts)
 	}
-	cells := []string{e.Time.Local().Format(time.DateTime), e.Terminal, e.Lane, e.State, tries, cmp.Or(e.Rule, "-"), severity, text}
+	at := "-" // its id is of another kind and tells no time, and what had its time is gone
+	if !e.Time.IsZero() {
+		at = e.Time.Local().Format(time.DateTime)
+	}
+	cells := []string{at, e.Terminal, e.Lane, e.State, tries, cmp.Or(e.Rule, "-"), severity, text}
 	return p.line(queueColumns, cells, "", "", "", stateColors[e.State], "", "", severityColors[severity])
 }
 

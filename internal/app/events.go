@@ -116,24 +116,30 @@ func routed(ctx context.Context, js jetstream.JetStream) (streams.Position, erro
 	if err != nil {
 		return streams.Position{}, fmt.Errorf("look up ROUTE: %w", err)
 	}
-	state := route.CachedInfo().State
-	if state.Msgs == 0 { // made, but nothing was routed yet
-		return streams.Position{}, nil
-	}
-	m, err := route.GetMsg(ctx, state.LastSeq)
-	for seq := state.LastSeq; errors.Is(err, jetstream.ErrMsgNotFound) && seq > state.FirstSeq; {
-		seq-- // the disk lost the end and kept its number
-		m, err = route.GetMsg(ctx, seq)
-	}
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return streams.Position{}, nil
-	}
+	_, p, err := streams.RouteEnd(ctx, route, route.CachedInfo().State)
+	return p, err
+}
+
+// routedFrom puts on record from which event on the terminal is routed where the
+// configuration says, if that is news: before anything more is stored, forwarded or routed.
+func (s *store) routedFrom(ctx context.Context) error {
+	events, err := s.js.Stream(ctx, streams.Events)
 	if err != nil {
-		return streams.Position{}, fmt.Errorf("read the end of ROUTE: %w", err)
+		return fmt.Errorf("look up EVENTS: %w", err)
 	}
-	p, err := streams.ParsePosition(m.Header.Get(streams.HeaderPos))
+	seen, err := routed(ctx, s.js)
 	if err != nil {
-		return streams.Position{}, nil // not written by a router: nothing to compare
+		return err
 	}
-	return p, nil
+	info := events.CachedInfo()
+	cfg := info.Config
+	seen = seen.Resume(streams.Incarnations(cfg.Metadata))
+	if !streams.RouteAt(&cfg, s.cfg.RoutedAtHub(), seen, info.State) {
+		return nil
+	}
+	s.log.Info().Bool("hub", s.cfg.RoutedAtHub()).Uint64("last", info.State.LastSeq).Str("routed", seen.String()).Msg("where events are routed is on record")
+	if _, err := s.js.UpdateStream(ctx, cfg); err != nil {
+		return fmt.Errorf("record where events are routed: %w", err)
+	}
+	return nil
 }

@@ -8,7 +8,6 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"vestnik/internal/broker"
-	"vestnik/internal/config"
 	"vestnik/internal/forward"
 	"vestnik/internal/health"
 	"vestnik/streams"
@@ -29,7 +28,7 @@ func (s *store) openForward(ctx context.Context) error {
 		return err
 	}
 	s.link = nc // closed with the store
-	s.forward = forward.New(forward.Options{ATM: s.cfg.ATM, Link: nc, JS: s.js, Links: s.broker.Links, Why: s.broker.LinkTrouble, Routed: s.cfg.Hub.Route == config.PlaceHub,
+	s.forward = forward.New(forward.Options{ATM: s.cfg.ATM, Link: nc, JS: s.js, Links: s.broker.Links, Why: s.broker.LinkTrouble,
 		Report: func(ctx context.Context, text string) error { return s.own(ctx, "critical", text) },
 		Other:  s.twinAtHub,
 		Log:    s.log.With().Str("part", "forward").Logger()})

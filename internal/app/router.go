@@ -61,7 +61,7 @@ func runRouter(ctx context.Context, cfg *config.Config, log zerolog.Logger, at p
 		signatures[s.Name] = s.Sinks
 	}
 	place, terminals := Layout(cfg), newRoll(js, cfg, log)
-	opts := router.Options{API: at.api, Place: place, Saw: terminals.saw(), Signatures: signatures, Load: load, Events: at.feeds.events, Queues: at.feeds.queues, Log: log}
+	opts := router.Options{Conf: cfg.File, API: at.api, Place: place, Saw: terminals.saw(), Signatures: signatures, Load: load, Events: at.feeds.events, Queues: at.feeds.queues, Log: log}
 	opts.Prepare = func(ctx context.Context) error { return ensureRoute(ctx, js, cfg, log) } // the edge may come back with an empty store
 	var k *keeper.Keeper
 	if at.board != nil {
@@ -122,13 +122,6 @@ func CheckRules(cfg *config.Config) error {
 	return err
 }
 
-// leastDone is DONE's least limit by default: outcomes and what is set aside need
-// some room however small the store.
-const leastDone = 8 << 20
-
-// hubRoute is ROUTE's limit by default where EVT has none of its own.
-const hubRoute = 4 << 30
-
 // ensureRoute makes the streams beside the router. Their limits are shares of
 // that of EVENTS, so that all fit on the disk together.
 func ensureRoute(ctx context.Context, js jetstream.JetStream, cfg *config.Config, log zerolog.Logger) error {
@@ -140,14 +133,11 @@ func ensureRoute(ctx context.Context, js jetstream.JetStream, cfg *config.Config
 	if text := makesRoom(place, events.CachedInfo().Config); text != "" {
 		log.Warn().Msg(text)
 	}
-	size := events.CachedInfo().Config.MaxBytes
-	if size <= 0 {
-		size = hubRoute
-	}
+	route, done := streams.BytesBeside(events.CachedInfo().Config.MaxBytes)
 	for _, s := range []struct {
 		cfg  jetstream.StreamConfig
 		dflt int64
-	}{{place.RouteConfig(cfg.Store.RouteBytes), size}, {place.DoneConfig(cfg.Store.DoneBytes), max(size/4, leastDone)}} {
+	}{{place.RouteConfig(cfg.Store.RouteBytes), route}, {place.DoneConfig(cfg.Store.DoneBytes), done}} {
 		_, warning, err := streams.Ensure(ctx, js, s.cfg, s.dflt)
 		if err != nil {
 			return err

@@ -62,7 +62,7 @@ func (e *edge) openStore(ctx context.Context, after *broker.Server) (_ *store, e
 		return nil, err
 	}
 	s.preparePolling(ctx)
-	for _, step := range []func(context.Context) error{s.events, s.openForward, s.askRenewal, s.beginNotes} {
+	for _, step := range []func(context.Context) error{s.events, s.routedFrom, s.openForward, s.askRenewal, s.beginNotes} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}

@@ -29,12 +29,11 @@ import (
 
 // Options of a Forwarder.
 type Options struct {
-	ATM    string
-	Link   *nats.Conn          // in the account of the leaf link, with inboxes below Inbox(ATM)
-	JS     jetstream.JetStream // of the edge's own store
-	Links  func() int          // links to a hub that are up
-	Why    func() string       // if set: why no link is up, as far as it is known
-	Routed bool                // the hub's router routes this terminal (vestnik.conf, hub { route: hub })
+	ATM   string
+	Link  *nats.Conn          // in the account of the leaf link, with inboxes below Inbox(ATM)
+	JS    jetstream.JetStream // of the edge's own store
+	Links func() int          // links to a hub that are up
+	Why   func() string       // if set: why no link is up, as far as it is known
 	// Report tells the monitoring systems of a finding, by an event of the edge's own (SPEC 4).
 	// nil error = it is stored.
 	Report func(ctx context.Context, text string) error
@@ -483,7 +482,8 @@ func (f *Forwarder) read(ctx context.Context, p place) error {
 	if err != nil {
 		return fmt.Errorf("look up EVENTS: %w", err)
 	}
-	lives := streams.Lives(events.CachedInfo().Config.Metadata)
+	meta := events.CachedInfo().Config.Metadata // where events are routed changes only while no forwarder runs
+	lives := streams.Lives(meta)
 	if f.reader != nil && slices.Equal(lives, f.lives) {
 		if n := f.buf.upTo(behind); n > 0 || behind == f.done { // what is read goes on there
 			if n > 0 { // their confirmation did not come
@@ -495,7 +495,7 @@ func (f *Forwarder) read(ctx context.Context, p place) error {
 	}
 	f.unread()
 	f.lives, f.buf, f.done = lives, newBuffer(), behind
-	r := &reader{js: f.opts.JS, lives: lives, behind: behind, atm: f.opts.ATM, routed: f.opts.Routed, to: f.buf, log: f.opts.Log}
+	r := &reader{js: f.opts.JS, lives: lives, behind: behind, atm: f.opts.ATM, routed: streams.Stretches(meta), to: f.buf, log: f.opts.Log}
 	inner, cancel := context.WithCancel(ctx)
 	f.reader = &reading{stop: cancel, done: make(chan error, 1)}
 	go func(done chan error) { done <- r.run(inner) }(f.reader.done)

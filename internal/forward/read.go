@@ -119,7 +119,7 @@ type reader struct {
 	lives  []streams.Life
 	behind streams.Position
 	atm    string
-	routed bool
+	routed []streams.Stretch
 	to     *buffer
 	log    zerolog.Logger
 }
@@ -153,7 +153,7 @@ func (r *reader) message(e *event.Event, pos streams.Position) *nats.Msg {
 	h := make(nats.Header, 18)
 	e.SetHeader(event.Header(h))
 	h[streams.HeaderPos] = []string{pos.String()}
-	if r.routed {
+	if streams.HubRoutes(r.routed, pos.Seq, pos.Index) {
 		h[streams.HeaderRouted] = []string{streams.RoutedHub}
 	}
 	return &nats.Msg{Subject: streams.Evt(r.atm, e.Device, e.Severity, pos.Incarnation), Header: h, Data: e.Raw}

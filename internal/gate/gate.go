@@ -149,13 +149,8 @@ func (g *Gate) behind(ctx context.Context, l *look) error {
 	}
 	state, position := events.CachedInfo().State, streams.Position{}
 	if l.msgs > 0 {
-		last := l.route.CachedInfo().State.LastSeq
-		m, err := l.route.GetMsg(ctx, last)
-		if err != nil {
-			return fmt.Errorf("read the position, message %d of ROUTE: %w", last, err)
-		}
-		if position, err = streams.ParsePosition(m.Header.Get(streams.HeaderPos)); err != nil {
-			return fmt.Errorf("message %d of ROUTE: %w", last, err)
+		if _, position, err = streams.RouteEnd(ctx, l.route, l.route.CachedInfo().State); err != nil {
+			return err
 		}
 		position = position.Resume(streams.Incarnations(events.CachedInfo().Config.Metadata))
 	}

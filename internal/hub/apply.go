@@ -136,6 +136,7 @@ func Diff(ctx context.Context, js jetstream.JetStream, wanted []jetstream.Stream
 		switch {
 		case errors.Is(err, jetstream.ErrStreamNotFound):
 			d.Missing = true
+			d.byEvt(list)
 		case err != nil:
 			return nil, fmt.Errorf("look up stream %s: %w", want.Name, err)
 		default:
@@ -148,6 +149,24 @@ func Diff(ctx context.Context, js jetstream.JetStream, wanted []jetstream.Stream
 		list = append(list, d)
 	}
 	return list, nil
+}
+
+// byEvt gives ROUTE and DONE, where they are made, the limits that they have by default
+// beside EVT, which stands before them in the list.
+func (d *Difference) byEvt(list []Difference) {
+	if d.want.MaxBytes != 0 || len(list) == 0 {
+		return
+	}
+	evt := list[0].want.MaxBytes
+	if evt == 0 {
+		evt = list[0].have.Config.MaxBytes
+	}
+	switch route, done := streams.BytesBeside(evt); d.Stream {
+	case streams.Route:
+		d.want.MaxBytes = route
+	case streams.Done:
+		d.want.MaxBytes = done
+	}
 }
 
 func (d *Difference) compare() {

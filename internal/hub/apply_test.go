@@ -90,3 +90,38 @@ func TestApply(t *testing.T) {
 		t.Errorf("another storage: %v", err)
 	}
 }
+
+// ROUTE and DONE are made with the limits that the router gives them: that of EVT and a
+// quarter of it, 4 GB and a quarter where EVT has none; and are compared where they are set.
+func TestApplyLimitsBesideEvt(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, 1)
+	js := s.h.JetStream(hub.Operator)
+	for _, c := range []struct{ evt, route, done int64 }{{0, 4 << 30, 1 << 30}, {1 << 30, 1 << 30, 1 << 28}} {
+		o := streams.HubOptions{Replicas: 1, Route: true, MaxBytes: c.evt}
+		list, err := hub.Diff(t.Context(), js, streams.HubStreams(o))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range list {
+			if err := d.Apply(t.Context(), js); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for name, want := range map[string]int64{streams.Route: c.route, streams.Done: c.done} {
+			st, err := js.Stream(t.Context(), name)
+			if err != nil || st.CachedInfo().Config.MaxBytes != want {
+				t.Errorf("EVT with %d: %s has %d, want %d: %v", c.evt, name, st.CachedInfo().Config.MaxBytes, want, err)
+			}
+		}
+		o.RouteBytes = 1 << 20
+		if list, err = hub.Diff(t.Context(), js, streams.HubStreams(o)); err != nil || len(list[1].Changed()) != 1 || list[1].Changed()[0].Name != "max_bytes" || !list[2].Same() {
+			t.Errorf("%+v %v", list, err)
+		}
+		for _, name := range []string{streams.Route, streams.Done} {
+			if err := js.DeleteStream(t.Context(), name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}

@@ -34,7 +34,7 @@ func (s *session) roomInDone(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look up DONE: %w", err)
 	}
-	if max, bytes := done.Config.MaxBytes, int64(done.State.Bytes); bytes > max/100*doneOften {
+	if max, bytes := done.Config.MaxBytes, int64(done.State.Bytes); max > 0 && bytes > max/100*doneOften { // without a limit they stay as long as EVENTS has the events
 		return s.forgetOutcomes(ctx, bytes-max/100*doneKeep)
 	}
 	return nil

@@ -47,7 +47,7 @@ func (l *ledger) aside() (at time.Time) {
 		if !e.resolved || e.final {
 			continue
 		}
-		if t := event.ReceivedAt(id); at.IsZero() || t.Before(at) {
+		if t := event.ReceivedAt(id); !t.IsZero() && (at.IsZero() || t.Before(at)) {
 			at = t
 		}
 	}

@@ -69,17 +69,15 @@ func (s *session) markers(ctx context.Context) (markers, error) {
 		return markers{}, fmt.Errorf("look up ROUTE: %w", err)
 	}
 	m := markers{at: s.opts.Now(), last: info.State.LastSeq, marks: map[string]uint64{}}
-	if info.State.Msgs == 0 {
+	end, p, err := streams.RouteEnd(ctx, s.route, info.State)
+	if err != nil {
+		return markers{}, err
+	}
+	if end == nil {
 		return m, nil // nothing is routed
 	}
-	msg, err := s.route.GetMsg(ctx, info.State.LastSeq)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return m, nil // the disk lost the end and kept its number
-	}
-	if err != nil {
-		return markers{}, fmt.Errorf("read the end of ROUTE: %w", err)
-	}
-	if p, err := streams.ParsePosition(msg.Header.Get(streams.HeaderPos)); err == nil && p.Seq > 0 {
+	m.last = end.Sequence // the position stays, whatever somebody else has published behind it
+	if p.Seq > 0 {
 		events, err := s.events.Info(ctx) // a new incarnation may have begun
 		if err != nil {
 			return markers{}, fmt.Errorf("look up EVENTS: %w", err)
@@ -108,7 +106,7 @@ func (s *session) lane(ctx context.Context, sink, lane string, l *ledger, last u
 	from := streams.From{Subjects: []string{subject}, Headers: true}
 	err := streams.Scan(ctx, s.js, streams.Route, from, func(m jetstream.Msg) error {
 		id, seq := m.Headers().Get("ce-id"), streams.Seq(m)
-		if seq >= last || !l.resolved(id) {
+		if seq >= last || id != "" && !l.resolved(id) { // without an id it is no event, and nobody delivers it
 			upto = seq
 			return streams.ErrEnough
 		}

@@ -148,7 +148,7 @@ func (v *View) Tally(sinks ...string) map[string]Tally {
 		}
 		state := streams.States[f.state]
 		t.Counts[state]++
-		if at := v.book.received(k.id); Owed(state) && (t.Oldest.IsZero() || at.Before(t.Oldest)) {
+		if at := v.book.received(k.id); Owed(state) && !at.IsZero() && (t.Oldest.IsZero() || at.Before(t.Oldest)) {
 			t.Oldest = at
 		}
 		all[name] = t
@@ -194,18 +194,8 @@ func position(ctx context.Context, js jetstream.JetStream) (streams.Position, er
 	if err != nil || route == nil {
 		return streams.Position{}, err
 	}
-	state := route.CachedInfo().State
-	for seq := state.LastSeq; state.Msgs > 0 && seq >= state.FirstSeq; seq-- {
-		m, err := route.GetMsg(ctx, seq)
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			continue
-		}
-		if err != nil {
-			return streams.Position{}, fmt.Errorf("read the end of ROUTE: %w", err)
-		}
-		return streams.ParsePosition(m.Header.Get(streams.HeaderPos))
-	}
-	return streams.Position{}, nil
+	_, p, err := streams.RouteEnd(ctx, route, route.CachedInfo().State)
+	return p, err
 }
 
 // open looks a stream up; nil if it is not there.

@@ -3,11 +3,13 @@ package ledger_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"regexp"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
@@ -283,5 +285,28 @@ func TestCompleteReleaseHoldsNothing(t *testing.T) {
 	}
 	if d := cmp.Diff([]string{`4 suppressed normal "без доставки"`}, w.read(ledger.Query{})); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+// An id that is no UUIDv7 tells no time of receipt: it hides not that of the others.
+func TestOldestAmongOddIds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	now := time.Now()
+	for i := range 20 {
+		e := event.Event{ID: fmt.Sprintf("odd-%d", i), Terminal: "00000040", Signature: "URAL", Severity: "normal", Device: "12", Time: now, Lane: streams.Normal}
+		if i == 10 {
+			e.ID = event.NewID(now)
+		}
+		m := nats.NewMsg(streams.Out("uralsib", streams.Normal, e.Terminal, e.Severity))
+		e.SetHeader(event.Header(m.Header))
+		m.Header.Set(streams.HeaderPos, "abc.1.0.0")
+		if _, err := w.js.PublishMsg(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, err := ledger.Count(t.Context(), w.js, "uralsib")
+	if err != nil || !all["uralsib"].Oldest.Equal(now.UTC().Truncate(time.Millisecond)) || all["uralsib"].Counts["pending"] != 20 {
+		t.Errorf("%+v %v", all, err)
 	}
 }

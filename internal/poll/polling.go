@@ -174,7 +174,7 @@ func (l *line) pollWorks() {
 	}
 	l.told.Unlock()
 	if was {
-		l.log.Info().Dur("outage", l.opts.Now().Run-since.Run).Msg("commands are polled again")
+		l.log.Info().Dur("outage_ms", l.opts.Now().Run-since.Run).Msg("commands are polled again")
 		nudge(l.book.posting)
 	}
 }

@@ -198,6 +198,6 @@ func (l *line) tellPosted(it *item, err error) {
 		}
 	}
 	if over {
-		l.log.Info().Dur("outage", now.Run-since.Run).Msg("results are posted again")
+		l.log.Info().Dur("outage_ms", now.Run-since.Run).Msg("results are posted again")
 	}
 }

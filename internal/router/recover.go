@@ -65,6 +65,9 @@ func (s *session) recover(ctx context.Context) error {
 		return err
 	}
 	s.tellHeld()
+	if err := s.settlePosition(ctx); err != nil {
+		return err
+	}
 	if err := s.change(ctx, s.set.Load()); err != nil {
 		return err
 	}
@@ -82,34 +85,52 @@ func (s *session) behind() bool {
 	return n > 0 && s.pos.Incarnation == s.incarnations[n-1].ID && s.pos.Seq > s.end
 }
 
-// last reads ROUTE's last message, which is the position; nil if ROUTE is empty.
+// last reads the last message of ROUTE that a router wrote, which is the position; nil if
+// there is none.
 func (s *session) last(ctx context.Context) (*jetstream.RawStreamMsg, error) {
-	seq := s.w.next - 1
 	info, err := s.route.Info(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("look up ROUTE: %w", err)
 	}
-	if info.State.Msgs == 0 {
-		return nil, nil
-	}
-	m, err := s.route.GetMsg(ctx, seq)
-	for errors.Is(err, jetstream.ErrMsgNotFound) && seq > info.State.FirstSeq {
-		seq-- // the disk lost the end and kept its number
-		m, err = s.route.GetMsg(ctx, seq)
-	}
+	state := info.State
+	state.LastSeq = s.w.next - 1
+	m, p, err := streams.RouteEnd(ctx, s.route, state)
 	if err != nil {
-		return nil, fmt.Errorf("read the position, message %d of ROUTE: %w", seq, err)
+		return nil, err
 	}
-	if seq < s.w.next-1 && s.opts.Place.Hub { // or was another server asked, that is behind?
-		err := streams.Scan(ctx, s.js, streams.Route, streams.From{Seq: seq + 1, Ahead: 1, Headers: true}, func(jetstream.Msg) error { return errBehindRoute })
-		if err != nil {
-			return nil, err
+	seq := state.FirstSeq - 1
+	if m != nil {
+		seq, s.pos = m.Sequence, p
+	}
+	if seq == s.w.next-1 || state.Msgs == 0 {
+		return m, nil
+	}
+	return m, s.strays(ctx, seq)
+}
+
+// strays looks at what stands in ROUTE behind the position: what the router has not written
+// is passed over. At a hub it may also be that a server was asked that is behind.
+func (s *session) strays(ctx context.Context, behind uint64) error {
+	n := 0
+	err := streams.Scan(ctx, s.js, streams.Route, streams.From{Seq: behind + 1, Headers: true}, func(m jetstream.Msg) error {
+		if s.opts.Place.Hub && ours(m.Headers()) {
+			return errBehindRoute
 		}
+		n++
+		return nil
+	})
+	if err != nil || n == 0 {
+		return err
 	}
-	if s.pos, err = streams.ParsePosition(m.Header.Get(streams.HeaderPos)); err != nil {
-		return nil, fmt.Errorf("message %d of ROUTE: %w", seq, err)
-	}
-	return m, nil
+	s.stray = true
+	s.opts.Log.Error().Uint64("behind", behind).Int("messages", n).Msg("ROUTE has messages that no router wrote: they are passed over; who may publish there?")
+	return nil
+}
+
+// ours tells whether a router wrote a message of ROUTE.
+func ours(h nats.Header) bool {
+	_, err := streams.ParsePosition(h.Get(streams.HeaderPos))
+	return err == nil
 }
 
 // unfinished is a release that was cut off.
@@ -130,6 +151,9 @@ func (s *session) rebuild(ctx context.Context, last *jetstream.RawStreamMsg) (*u
 	err := streams.Scan(ctx, s.js, streams.Route, streams.From{Subjects: subjects, Headers: true}, func(m jetstream.Msg) error {
 		_, kind, key := splitSubject(m.Subject())
 		h, seq := m.Headers(), streams.Seq(m)
+		if !ours(h) {
+			return nil // told, or will be: not written by a router
+		}
 		switch kind {
 		case "held":
 			return s.reheld(hold.Key(key), h, seq)
@@ -236,4 +260,30 @@ func (s *session) halfDone(ctx context.Context) error {
 		return nil // told when it is read again
 	}
 	return s.event(ctx, s.pos.Seq, s.pos.Index, in.events[s.pos.Index])
+}
+
+// settlePosition writes the position where ROUTE's end does not tell it: behind what is the
+// hub's, so that nobody waits for that to be routed here, and behind strays.
+func (s *session) settlePosition(ctx context.Context) error {
+	write := s.stray
+	if p := s.skip(); p != s.pos {
+		s.pos, write = p, true
+	}
+	if !write {
+		return nil
+	}
+	_, err := s.w.put(ctx, s.newMsg(streams.Pos))
+	return err
+}
+
+// skip is the position behind what follows and is routed at the hub.
+func (s *session) skip() streams.Position {
+	p := s.pos
+	for i, at := range s.stretches[:max(len(s.stretches), 1)-1] {
+		end := s.stretches[i+1].Seq - 1
+		if at.Hub && p.Covers(at.Seq, at.Index-1, 0) && p.Seq <= end {
+			p = streams.Position{Incarnation: streams.IncarnationAt(s.incarnations, end), Seq: end, Index: complete, K: complete}
+		}
+	}
+	return p
 }

@@ -182,7 +182,7 @@ func (r *renewal) makeAgain(ctx context.Context) error {
 			return streams.ErrEnough
 		}
 		for i, e := range in.events {
-			if !upto.Covers(in.seq, i, 0) {
+			if !upto.Covers(in.seq, i, 0) || streams.HubRoutes(r.stretches, in.seq, i) {
 				continue
 			}
 			if err := r.event(ctx, in.seq, i, e); err != nil {

@@ -70,8 +70,17 @@ type Options struct {
 	// Prepare, if set, is called at the start of each session: it makes ROUTE and DONE
 	// where they are not there (any more).
 	Prepare func(ctx context.Context) error
-	Now     clock.Func // default clock.Now
-	Log     zerolog.Logger
+	// Conf is the configuration's file, for errors that name it.
+	Conf string
+	Now  clock.Func // default clock.Now
+	Log  zerolog.Logger
+}
+
+func (o *Options) conf() string {
+	if o.Conf == "" {
+		return "the router's configuration"
+	}
+	return o.Conf
 }
 
 // Queue names one lane of a sink's queue.
@@ -116,6 +125,8 @@ func (r *Router) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			break
 		}
+		text := "routing interrupted: " + err.Error()
+		r.stats.stopped.Store(&text)
 		pause := again.After(err, r.opts.Now().Run-began.Run)
 		r.opts.Log.Error().Err(err).Dur("pause", pause).Msg("routing interrupted, begins again from ROUTE")
 		select {

@@ -23,9 +23,11 @@ type session struct {
 	js           jetstream.JetStream
 	route        jetstream.Stream
 	incarnations []streams.Incarnation
-	end          uint64        // of EVENTS, when the session began
-	beyond       uint64        // the last message of EVENTS taken; what ROUTE does not tell, at a hub, is told by rt.pos
-	since        time.Duration // when ROUTE told all, by clock.Moment's Run
+	end          uint64            // of EVENTS, when the session began
+	stretches    []streams.Stretch // of EVENTS: where its events are routed
+	stray        bool              // ROUTE's last message is not the router's
+	beyond       uint64            // the last message of EVENTS taken; what ROUTE does not tell, at a hub, is told by rt.pos
+	since        time.Duration     // when ROUTE told all, by clock.Moment's Run
 	w            *writer
 	header       nats.Header // of the message being made
 	book         hold.Book
@@ -84,6 +86,12 @@ func (s *session) open(ctx context.Context) error {
 		return err
 	}
 	s.incarnations, s.end = s.opts.Place.Incarnations(events.CachedInfo()), events.CachedInfo().State.LastSeq
+	if !s.opts.Place.Hub {
+		s.stretches = streams.Stretches(events.CachedInfo().Config.Metadata)
+		if streams.HubRoutesNow(s.stretches) {
+			return fmt.Errorf("the edge's configuration has hub { route: hub }, its terminal is routed at the hub; %s has route: edge: nothing is routed here", s.opts.conf())
+		}
+	}
 	if s.route, err = streams.Await(ctx, s.js, streams.Route); err != nil {
 		return err
 	}
@@ -226,6 +234,9 @@ func (s *session) parseInput(m jetstream.Msg) input {
 func (s *session) message(ctx context.Context, m input) error {
 	s.beyond = max(s.beyond, m.seq)
 	for i, e := range m.events {
+		if streams.HubRoutes(s.stretches, m.seq, i) {
+			continue
+		}
 		if err := s.releaseDue(ctx); err != nil {
 			return err
 		}

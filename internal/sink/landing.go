@@ -49,7 +49,7 @@ func (s *session) delivered(r result) {
 	}
 	since := s.breaker.since.Run
 	if s.breaker.delivered(r.probe) {
-		s.opts.Log.Info().Dur("outage", r.now.Run-since).Msg("the sink takes events again")
+		s.opts.Log.Info().Dur("outage_ms", r.now.Run-since).Msg("the sink takes events again")
 	}
 }
 
