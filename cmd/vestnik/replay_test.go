@@ -515,7 +515,10 @@ func TestReplayInterrupted(t *testing.T) {
 	go func() {
 		ended <- run(ctx, []string{"replay", "--speed", "original", "--out", file, "--server", f.server.ClientURL()}, nil, &live{}, &errs)
 	}()
-	f.until("it has begun", func() bool { left, _ := filepath.Glob(filepath.Join(f.dir, ".half.jsonl.*.tmp")); return len(left) == 1 && size(left[0]) > 0 })
+	f.until("it has begun", func() bool {
+		left, _ := filepath.Glob(filepath.Join(f.dir, ".half.jsonl.*.tmp"))
+		return len(left) == 1 && size(left[0]) > 0
+	})
 	cancel()
 	if err := <-ended; err == nil || !strings.Contains(errs.String(), "interrupted") {
 		t.Error(err, errs.String())
