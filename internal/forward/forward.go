@@ -24,7 +24,6 @@ import (
 	"vestnik/streams"
 )
 
-
 // Options of a Forwarder.
 type Options struct {
 	ATM   string
