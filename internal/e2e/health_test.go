@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
+	"vestnik/internal/broker/hubtest"
 	"vestnik/internal/control"
 	"vestnik/internal/simulate"
 	"vestnik/streams"
@@ -141,7 +143,9 @@ var metricName = regexp.MustCompile(`vestnik_[a-z0-9_]+`)
 func (s *site) documented(t *testing.T) {
 	t.Helper()
 	exported := map[string]bool{}
-	for name, p := range s.processes {
+	all := maps.Clone(s.processes)
+	all["edge with a hub"] = linkedEdge(t)
+	for name, p := range all {
 		_, body := p.get(t, "/metrics")
 		s.lint(t, name, body)
 		for line := range strings.Lines(body) {
@@ -175,6 +179,23 @@ func (s *site) documented(t *testing.T) {
 			t.Errorf("an alert rule uses %s, which no program has", name)
 		}
 	}
+}
+
+// linkedEdge is an edge with a link to a hub, and an event there.
+func linkedEdge(t *testing.T) *process {
+	t.Helper()
+	h := hubtest.Start(t, 1, "40")
+	h.MakeEvt(streams.HubOptions{})
+	s := newSite(t, settings{More: withHealth})
+	s.write("nats.conf", fmt.Sprintf("listen: %q\njetstream { store_dir: data }\n", s.nats)+h.LeafBlock("40"))
+	s.start("edge")
+	s.accept("URAL", kindOf("plain"))
+	edge := s.processes["edge"]
+	eventually(t, 20*time.Second, say("an event at the hub"), func() bool {
+		n, _ := edge.scrape(t).find("vestnik_forward_events_total")
+		return n == 1
+	})
+	return edge
 }
 
 func read(t *testing.T, path string) string {
