@@ -302,7 +302,12 @@ func TestExamples(t *testing.T) {
 		for what, f := range map[string]func(*testing.T, site){
 			"core": subscribeCore, "durable": subscribeDurable, "cloudevents": cloudEvents, "command": command, "stock": stockCommand,
 		} {
-			t.Run(name+" "+what, func(t *testing.T) { t.Parallel(); s.t = t; f(t, s) })
+			t.Run(name+" "+what, func(t *testing.T) {
+				t.Parallel()
+				own := s // the others are at work beside
+				own.t = t
+				f(t, own)
+			})
 		}
 	}
 }
